@@ -1,0 +1,64 @@
+package arch_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "flowsensor/internal/"
+
+// allowed lists, for every internal package, the internal packages it may import. Imports point down only: assembly ->
+// stages -> wire, seal -> flow. Stages never import each other, nor the other daemon's side; the ground (build, config,
+// daemon, metrics) knows no flow.
+var allowed = map[string]string{
+	// values
+	"flow":  "",
+	"frame": "flow",
+	// the sensor's stages
+	"capture":   "flow frame",
+	"pcapfile":  "flow frame",
+	"packet":    "flow frame",
+	"flowtable": "flow",
+	"export":    "flow seal wire",
+	// between the two daemons
+	"wire": "flow",
+	"seal": "",
+	// the collector's stages
+	"ingest": "flow seal wire",
+	"store":  "flow",
+	// the ground
+	"build":   "",
+	"config":  "",
+	"daemon":  "",
+	"metrics": "",
+	// the two assemblies
+	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal wire",
+	"collector": "build config daemon flow ingest metrics seal store wire",
+	// tests and the demonstration
+	"arch":         "",
+	"testnet":      "",
+	"testnet/demo": "testnet",
+}
+
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "../...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		pkg := strings.TrimPrefix(f[0], module)
+		may, known := allowed[pkg]
+		if !known {
+			t.Errorf("package %s is not on the map: add it to allowed, and a line to internal/README.md", pkg)
+			continue
+		}
+		for _, imp := range f[1:] {
+			name, ours := strings.CutPrefix(imp, module)
+			if ours && !strings.Contains(" "+may+" ", " "+name+" ") {
+				t.Errorf("%s must not import %s", pkg, name)
+			}
+		}
+	}
+}
