@@ -1,0 +1,141 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxFileSize bounds what is read: a configuration is written by hand or by a tool, never this large.
+const maxFileSize = 8 << 20
+
+// Document is one parsed configuration file. It remembers the text, so that later refusals can name the line.
+type Document struct {
+	name  string
+	lines []string
+	meta  toml.MetaData
+	errs  []error
+}
+
+// Load reads the file and parses it into v; see Parse.
+func Load(path string, v any) (*Document, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if info.Size() > maxFileSize {
+		return nil, fmt.Errorf("%s: %d bytes is larger than any configuration (limit %d)", path, info.Size(), maxFileSize)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(path, string(text), v)
+}
+
+// Parse decodes text into v, a pointer to a struct that already holds the defaults. name stands for the file in errors.
+// On error v may be half overwritten.
+func Parse(name, text string, v any) (*Document, error) {
+	d := &Document{name: name, lines: strings.SplitAfter(text, "\n")}
+	meta, err := toml.Decode(text, v)
+	if err != nil {
+		return nil, d.decodeError(err)
+	}
+	d.meta = meta
+	d.refuseCase()
+	d.refuseUnknown(reflect.TypeOf(v))
+	if err := d.Err(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// decodeError rewrites the library's errors as `file:line: key: what`.
+func (d *Document) decodeError(err error) error {
+	if parse, ok := errors.AsType[toml.ParseError](err); ok {
+		message := parse.Message
+		if message == "" { // the library leaves it empty where an unmarshaler refused the value
+			message = strings.TrimPrefix(parse.Error(), "toml: ")
+		}
+		if parse.LastKey != "" {
+			message = parse.LastKey + ": " + message
+		}
+		return fmt.Errorf("%s:%d: %s", d.name, parse.Position.Line, message)
+	}
+	return fmt.Errorf("%s: %s", d.name, strings.TrimPrefix(err.Error(), "toml: "))
+}
+
+// refuseCase refuses keys that are not lower case: the library matches without regard to case, so that `Workers` beside
+// `workers` would be decided by chance.
+func (d *Document) refuseCase() {
+	for _, key := range d.meta.Keys() {
+		if last := key[len(key)-1]; last != strings.ToLower(last) {
+			d.refuse(key, "keys are lower case: write %s", strings.ToLower(last))
+		}
+	}
+}
+
+func (d *Document) refuseUnknown(root reflect.Type) {
+	for _, key := range d.meta.Undecoded() {
+		known := keysAt(root, key[:len(key)-1])
+		if known == nil {
+			continue // below a table that is itself unknown and reported
+		}
+		where := "at the top level"
+		if len(key) > 1 {
+			where = "in [" + strings.Join(key[:len(key)-1], ".") + "]"
+		}
+		d.refuse(key, "unknown key; known %s: %s", where, strings.Join(known, ", "))
+	}
+}
+
+// keysAt lists the keys that the struct type knows below path, nil when the path itself leads nowhere.
+func keysAt(t reflect.Type, path []string) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	var keys []string
+	for field := range t.Fields() {
+		tag, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+		if len(path) > 0 && tag == path[0] {
+			return keysAt(field.Type, path[1:])
+		}
+		keys = append(keys, tag)
+	}
+	if len(path) > 0 {
+		return nil
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// IsDefined reports whether the file sets the key (dotted path), as opposed to leaving the default.
+func (d *Document) IsDefined(path string) bool { return d.meta.IsDefined(strings.Split(path, ".")...) }
+
+// Check notes a refusal of the key unless err is nil. path is dotted; an element of an array of tables is named by its
+// index: `sensor[2].key_files`. The refusals of all calls come back from Err.
+func (d *Document) Check(path string, err error) {
+	if err != nil {
+		d.errs = append(d.errs, fmt.Errorf("%s:%d: %s: %w", d.name, d.line(parsePath(path)), path, err))
+	}
+}
+
+// Checkf notes a refusal of the key, as Check does.
+func (d *Document) Checkf(path, format string, args ...any) {
+	d.Check(path, fmt.Errorf(format, args...))
+}
+
+func (d *Document) refuse(key toml.Key, format string, args ...any) {
+	d.Checkf(key.String(), format, args...)
+}
+
+// Err gives all refusals so far, a line each, or nil.
+func (d *Document) Err() error { return errors.Join(d.errs...) }
