@@ -19,7 +19,8 @@ var allowed = map[string]string{
 	"capture":   "flow frame",
 	"pcapfile":  "flow frame",
 	"packet":    "flow frame",
-	"flowtable": "flow",
+	"flowtable": "flow hugemem",
+	"hugemem":   "",
 	"export":    "flow seal wire",
 	// between the two daemons
 	"wire": "flow",
@@ -27,18 +28,21 @@ var allowed = map[string]string{
 	// the collector's stages
 	"ingest": "flow seal wire",
 	"store":  "flow",
+	// a real InfluxDB for tests and the demonstration
+	"store/influxtest": "",
 	// the ground
 	"build":   "",
+	"cli":     "build daemon",
 	"config":  "",
 	"daemon":  "",
 	"metrics": "",
 	// the two assemblies
-	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal wire",
-	"collector": "build config daemon flow ingest metrics seal store wire",
+	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
+	"collector": "build config daemon flow ingest metrics seal store",
 	// tests and the demonstration
 	"arch":         "",
 	"testnet":      "",
-	"testnet/demo": "testnet",
+	"testnet/demo": "store/influxtest testnet",
 }
 
 func TestImports(t *testing.T) {

@@ -179,3 +179,29 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestConditions(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		good bool
+	}{
+		"one of":        {config.OneOf("b", "a", "b"), true},
+		"none of":       {config.OneOf("c", "a", "b"), false},
+		"at the edge":   {config.Between(5, 1, 5), true},
+		"past the edge": {config.Between(6, 1, 5), false},
+		"duration":      {config.DurationBetween(config.Duration(time.Second), 0, time.Second), true},
+		"too short":     {config.DurationBetween(0, time.Second, time.Minute), false},
+		"host":          {config.HostPort("collector.example.net:9999"), true},
+		"IPv6":          {config.HostPort("[2001:db8::1]:9999"), true},
+		"no port":       {config.HostPort("collector.example.net"), false},
+		"no host":       {config.HostPort(":9999"), false},
+		"port 0":        {config.HostPort("h:0"), false},
+		"port 70000":    {config.HostPort("h:70000"), false},
+		"named port":    {config.HostPort("h:http"), false},
+		"bare IPv6":     {config.HostPort("2001:db8::1:9999"), false},
+	} {
+		if (c.err == nil) != c.good {
+			t.Errorf("%s: %v", name, c.err)
+		}
+	}
+}

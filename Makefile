@@ -1,0 +1,55 @@
+# flow-sensor and flow-collector. `make help` lists what there is to make.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VERSION ?= 0.1.0
+LDFLAGS := -s -w -X flowsensor/internal/build.version=$(VERSION)
+TOOL := go tool -modfile=internal/tools/go.mod
+NEED := packaging/build/need
+FUZZTIME ?= 30s
+# What the tests and the demonstration use beside Go: program:package.
+TEST_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump tshark:tshark influxd:influxdb
+DEMO_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build both programs into bin/
+	@$(NEED) gcc:gcc
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/flow-sensor ./sensor
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/flow-collector ./collector
+
+.PHONY: test
+test: build ## run every test, then all of them again under the race detector; root runs the privileged ones too
+	@$(NEED) --optional $(TEST_NEEDS)
+	go test -count=1 -timeout 20m ./...
+	go test -count=1 -timeout 20m -race -short ./...
+
+.PHONY: lint
+lint: ## check form, imports, module files and linters
+	go mod tidy -diff
+	go vet ./...
+	$(TOOL) golangci-lint config verify
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@set -e; go list -f '{{.Dir}}' ./... | while read -r dir; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go 2>/dev/null); do \
+			echo "== $$dir $$target"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
+		done; done
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem -short ./...
+
+.PHONY: demo
+demo: build ## watch two namespaces talk through a mirror port; INFLUXDB=1 writes into a real InfluxDB
+	@$(NEED) $(DEMO_NEEDS) $(if $(INFLUXDB),influxd:influxdb)
+	go run ./internal/testnet/demo $(if $(INFLUXDB),-influxdb)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist

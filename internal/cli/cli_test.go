@@ -1,0 +1,75 @@
+package cli_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"flowsensor/internal/cli"
+	"flowsensor/internal/daemon"
+)
+
+func run(t *testing.T, args ...string) (status int, output string) {
+	t.Helper()
+	var config string
+	root := cli.Root(cli.Program{Name: "flow-test", Short: "test", Config: "/etc/flow-test.toml", Example: "# text\n"}, &config)
+	root.AddCommand(
+		&cobra.Command{Use: "fail", RunE: func(*cobra.Command, []string) error { return errors.New("broken wire") }},
+		&cobra.Command{Use: "refuse", RunE: func(*cobra.Command, []string) error {
+			return daemon.ConfigError{Err: errors.New("bad key in " + config)}
+		}},
+	)
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&out)
+	return cli.Execute(t.Context(), root, args), out.String()
+}
+
+func TestExitStatus(t *testing.T) {
+	for _, c := range []struct {
+		args   string
+		status int
+		text   string
+	}{
+		{"version", 0, "flow-test "},
+		{"--help", 0, "flow-test"},
+		{"completion bash", 0, "flow-test"},
+		{"fail", 1, "flow-test: broken wire\n"},
+		{"refuse --config x.toml", 2, "flow-test: bad key in x.toml\n"},
+		{"nonsense", 2, "unknown command"},
+		{"fail --nonsense", 2, "Try 'flow-test --help'."},
+		{"version extra", 2, "unknown command"},
+	} {
+		status, text := run(t, strings.Fields(c.args)...)
+		if status != c.status || !strings.Contains(text, c.text) {
+			t.Errorf("%s: status %d, %q", c.args, status, text)
+		}
+	}
+}
+
+func TestInitNeverOverwrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.toml")
+	if status, text := run(t, "init", path); status != 0 {
+		t.Fatalf("status %d: %s", status, text)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "# text\n" {
+		t.Fatalf("wrote %q, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, text := run(t, "init", "--config", path); status != 2 || !strings.Contains(text, "left as it is") {
+		t.Errorf("status %d: %s", status, text)
+	}
+	if got, _ := os.ReadFile(path); string(got) != "mine" {
+		t.Errorf("the file now holds %q", got)
+	}
+	if status, text := run(t, "init", "-"); status != 0 || text != "# text\n" {
+		t.Errorf("status %d: %q", status, text)
+	}
+}
