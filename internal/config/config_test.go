@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,5 +204,16 @@ func TestConditions(t *testing.T) {
 		if (c.err == nil) != c.good {
 			t.Errorf("%s: %v", name, c.err)
 		}
+	}
+}
+
+func TestDifferencesNamesChangedKeys(t *testing.T) {
+	var was, is sample
+	if got := config.Differences(was, is); got != nil {
+		t.Errorf("equal configurations differ in %v", got)
+	}
+	is.ID, is.Table.Count = "x", 1
+	if got := config.Differences(was, is); !slices.Equal(got, []string{"id", "table"}) {
+		t.Errorf("got %v", got)
 	}
 }

@@ -25,8 +25,8 @@ func TestMonitorNamesStalledBeats(t *testing.T) {
 	now := time.Unix(0, 0)
 	m := daemon.NewMonitor(5*time.Second, func() time.Time { return now })
 	var a, b daemon.Beat
-	m.Watch("a", &a)
-	m.Watch("b", &b)
+	m.Watch("a", a.Turns)
+	m.Watch("b", b.Turns)
 	now = now.Add(4 * time.Second)
 	a.Tick()
 	if got := m.Stalled(); len(got) != 0 {
@@ -152,8 +152,8 @@ func TestWatchdogFallsSilentWhenAWorkerStalls(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	m := daemon.NewMonitor(200*time.Millisecond, nil)
 	var moving, frozen daemon.Beat
-	m.Watch("worker 0", &moving)
-	m.Watch("worker 1", &frozen)
+	m.Watch("worker 0", moving.Turns)
+	m.Watch("worker 1", frozen.Turns)
 	ticking, stopTicking := context.WithCancel(t.Context())
 	ticked := make(chan struct{})
 	go func() {

@@ -1,0 +1,184 @@
+package collector
+
+import (
+	"path/filepath"
+	"time"
+
+	"flowsensor/internal/config"
+	"flowsensor/internal/ingest"
+	"flowsensor/internal/seal"
+	"flowsensor/internal/store"
+	"flowsensor/internal/store/files"
+	"flowsensor/internal/store/influx"
+)
+
+// Config is the collector's configuration file. The keys are described in etc/collector.toml, which holds all of them.
+type Config struct {
+	StateDir string         `toml:"state_dir"`
+	Sensors  []SensorConfig `toml:"sensor"`
+	Ingest   IngestConfig   `toml:"ingest"`
+	Store    StoreConfig    `toml:"store"`
+	HTTP     HTTPConfig     `toml:"http"`
+	Log      LogConfig      `toml:"log"`
+}
+
+// SensorConfig is one [[sensor]].
+type SensorConfig struct {
+	ID       string   `toml:"id"`
+	KeyFiles []string `toml:"key_files"`
+	Prefixes []string `toml:"prefixes"`
+}
+
+// IngestConfig is [ingest].
+type IngestConfig struct {
+	Listen        []string        `toml:"listen"`
+	Processors    int             `toml:"processors"`
+	ReceiveBuffer config.Size     `toml:"receive_buffer"`
+	TTL           config.Duration `toml:"ttl"`
+	Skew          config.Duration `toml:"skew"`
+}
+
+// StoreConfig is [store] with its tables.
+type StoreConfig struct {
+	Kind         string          `toml:"kind"`
+	Writers      int             `toml:"writers"`
+	Queue        int             `toml:"queue"`
+	Lines        int             `toml:"lines"`
+	Size         config.Size     `toml:"size"`
+	Age          config.Duration `toml:"age"`
+	RetryFirst   config.Duration `toml:"retry_first"`
+	RetryLongest config.Duration `toml:"retry_longest"`
+
+	Files       FilesConfig       `toml:"files"`
+	InfluxDB    InfluxConfig      `toml:"influxdb"`
+	DeadLetters DeadLettersConfig `toml:"dead_letters"`
+}
+
+// FilesConfig is [store.files].
+type FilesConfig struct {
+	Directory   string          `toml:"directory"`
+	MaxSize     config.Size     `toml:"max_size"`
+	MaxAge      config.Duration `toml:"max_age"`
+	MaxTotal    config.Size     `toml:"max_total"`
+	Compression string          `toml:"compression"`
+}
+
+// InfluxConfig is [store.influxdb].
+type InfluxConfig struct {
+	URL             string          `toml:"url"`
+	API             influx.API      `toml:"api"`
+	Database        string          `toml:"database"`
+	RetentionPolicy string          `toml:"retention_policy"`
+	CreateDatabase  bool            `toml:"create_database"`
+	Org             string          `toml:"org"`
+	Bucket          string          `toml:"bucket"`
+	Username        string          `toml:"username"`
+	PasswordFile    string          `toml:"password_file"`
+	TokenFile       string          `toml:"token_file"`
+	CAFile          string          `toml:"ca_file"`
+	CertFile        string          `toml:"cert_file"`
+	CertKeyFile     string          `toml:"cert_key_file"`
+	Proxy           string          `toml:"proxy"`
+	Timeout         config.Duration `toml:"timeout"`
+}
+
+// DeadLettersConfig is [store.dead_letters].
+type DeadLettersConfig struct {
+	Path    string      `toml:"path"`
+	MaxSize config.Size `toml:"max_size"`
+}
+
+// HTTPConfig is [http].
+type HTTPConfig struct {
+	Listen string `toml:"listen"`
+}
+
+// LogConfig is [log].
+type LogConfig struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}
+
+// DefaultPath is where the packages install the configuration.
+const DefaultPath = "/etc/flow-collector/collector.toml"
+
+// Kinds of store.
+const (
+	kindFiles  = "files"
+	kindInflux = "influxdb"
+)
+
+// Defaults is the configuration of an empty file, but for paths below state_dir, which Load fills in.
+func Defaults() Config {
+	pool, lines := store.DefaultConfig(), files.DefaultConfig()
+	return Config{
+		StateDir: "/var/lib/flow-collector",
+		Ingest: IngestConfig{
+			Listen: []string{"0.0.0.0:9999", "[::]:9999"}, ReceiveBuffer: ingest.DefaultReceiveBuffer,
+			TTL: config.Duration(seal.DefaultTTL), Skew: config.Duration(seal.DefaultSkew),
+		},
+		Store: StoreConfig{
+			Kind: kindFiles, Writers: pool.Writers, Queue: pool.Queue, Lines: pool.Lines, Size: config.Size(pool.Bytes),
+			Age: config.Duration(pool.Age), RetryFirst: config.Duration(pool.RetryInitial), RetryLongest: config.Duration(pool.RetryMax),
+			Files: FilesConfig{
+				MaxSize: config.Size(lines.MaxSize), MaxAge: config.Duration(lines.MaxAge), MaxTotal: config.Size(lines.MaxTotal),
+				Compression: "none",
+			},
+			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
+			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
+		},
+		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"},
+		Log:  LogConfig{Level: "info", Format: "auto"},
+	}
+}
+
+// Load reads and validates the file: all refusals at once, each with its line.
+func Load(path string) (Config, error) {
+	c := Defaults()
+	doc, err := config.Load(path, &c)
+	if err != nil {
+		return Config{}, err
+	}
+	if c.Store.Files.Directory == "" {
+		c.Store.Files.Directory = filepath.Join(c.StateDir, "lines")
+	}
+	if c.Store.DeadLetters.Path == "" {
+		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
+	}
+	c.validate(doc)
+	return c, doc.Err()
+}
+
+// pool gives the pool's bounds.
+func (c *StoreConfig) pool() store.Config {
+	return store.Config{
+		Writers: c.Writers, Queue: c.Queue, Lines: c.Lines, Bytes: c.Size.Int(), Age: c.Age.D(),
+		RetryInitial: c.RetryFirst.D(), RetryMax: c.RetryLongest.D(),
+	}
+}
+
+func (c *StoreConfig) files() files.Config {
+	fc := files.Config{
+		Dir: c.Files.Directory, MaxSize: int64(c.Files.MaxSize), MaxAge: c.Files.MaxAge.D(), MaxTotal: int64(c.Files.MaxTotal),
+		Database: c.InfluxDB.Database,
+	}
+	if c.Files.Compression == "gzip" {
+		fc.Compression = files.Gzip
+	}
+	return fc
+}
+
+func (c *InfluxConfig) influx() influx.Config {
+	database := c.Database
+	if c.API == influx.V2 {
+		database = "" // it has a default, so that its presence means nothing
+	}
+	return influx.Config{
+		URL: c.URL, API: c.API, Database: database, RetentionPolicy: c.RetentionPolicy, CreateDatabase: c.CreateDatabase,
+		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: c.PasswordFile, TokenFile: c.TokenFile,
+		TLS: influx.TLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.CertKeyFile}, Proxy: c.Proxy, Timeout: c.Timeout.D(),
+	}
+}
+
+// stopTimeout bounds the end: what the sockets and the queue hold is written by then, or counted.
+const stopTimeout = 20 * time.Second

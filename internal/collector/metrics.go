@@ -1,0 +1,147 @@
+package collector
+
+import (
+	"strconv"
+
+	"flowsensor/internal/ingest"
+	"flowsensor/internal/metrics"
+	"flowsensor/internal/store"
+	"flowsensor/internal/store/files"
+	"flowsensor/internal/store/influx"
+)
+
+// metricDefs are the collector's metrics; readMetrics puts every one of them, the writer's by the kind of store.
+var metricDefs = []metrics.Def{
+	{Name: "datagrams_total", Help: "Datagrams read, by how they ended: accepted or the reason of the refusal.", Labels: []string{"outcome"}},
+	{Name: "accepted_records_total", Help: "Records of the batches that were handed over."},
+	{Name: "accepted_packets_total", Help: "Packets in those records."},
+	{Name: "accepted_bytes_total", Help: "IP bytes in those records."},
+	{Name: "queue_full_records_total", Help: "Records of authentic batches lost because the store's queue was full."},
+	{Name: "queue_full_packets_total", Help: "Packets in those records."},
+	{Name: "queue_full_bytes_total", Help: "IP bytes in those records."},
+	{Name: "socket_datagrams_total", Help: "Datagrams read, by socket.", Labels: []string{"socket", "address"}},
+	{Name: "socket_kernel_drops_total", Help: "Datagrams the kernel dropped because the receive buffer was full.", Labels: []string{"socket", "address"}},
+	{Name: "socket_receive_buffer_bytes", Help: "Receive buffer as the kernel granted it.", Labels: []string{"socket", "address"}},
+	{Name: "sensor_datagrams_total", Help: "Authentic datagrams of a sensor, by how they ended.", Labels: []string{"sensor", "outcome"}},
+	{Name: "sensor_records_total", Help: "Records accepted from a sensor.", Labels: []string{"sensor"}},
+	{Name: "sensor_missing_datagrams", Help: "Datagrams the sensor sent that did not arrive, by the gaps that stand now.", Labels: []string{"sensor"}},
+	{Name: "sensor_clock_offset_seconds", Help: "The sensor's clock minus the collector's at its latest datagram.", Labels: []string{"sensor"}},
+	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram; absent before the first.", Labels: []string{"sensor"}},
+	{Name: "store_submitted_records_total", Help: "Records given to the store."},
+	{Name: "store_written_records_total", Help: "Records that are durable."},
+	{Name: "store_pending_records", Help: "Records that wait or are being written."},
+	{Name: "store_dead_lettered_records_total", Help: "Records in the dead-letter file, by reason.", Labels: []string{"reason"}},
+	{Name: "store_dropped_records_total", Help: "Records lost, by reason.", Labels: []string{"reason"}},
+	{Name: "store_dropped_packets_total", Help: "Packets in the records lost, by reason.", Labels: []string{"reason"}},
+	{Name: "store_dropped_bytes_total", Help: "IP bytes in the records lost, by reason.", Labels: []string{"reason"}},
+	{Name: "store_requests_total", Help: "Writes tried."},
+	{Name: "store_retries_total", Help: "Writes repeated after a pause."},
+	{Name: "store_splits_total", Help: "Writes repeated in parts."},
+	{Name: "store_request_seconds_total", Help: "Time spent in writes."},
+	{Name: "store_failing_writers", Help: "Writers that wait because their last write failed."},
+	{Name: "store_dead_letters_bytes", Help: "Size of the dead-letter file."},
+	{Name: "influxdb_answers_total", Help: "Answers of InfluxDB by status class, none for requests without an answer.", Labels: []string{"class"}},
+	{Name: "influxdb_sent_bytes_total", Help: "Request bodies sent, after compression."},
+	{Name: "files_completed_total", Help: "Line-protocol files completed."},
+	{Name: "files_removed_total", Help: "Line-protocol files removed to make room."},
+	{Name: "files_failures_total", Help: "Failures of writing, compressing and removing line-protocol files."},
+}
+
+// readMetrics reads every metric; any goroutine may call it.
+func (s *Service) readMetrics(put metrics.Put) {
+	readIngest(s.pipeline.server.Stats(), put)
+	readStore(s.pipeline.pool.Stats(), put)
+	put("store_dead_letters_bytes", float64(s.pipeline.dead.Size()))
+	switch w := s.pipeline.writer.(type) {
+	case *influx.Writer:
+		st := w.Stats()
+		for class, n := range st.Answers {
+			name := "none"
+			if class > 0 {
+				name = strconv.Itoa(class) + "xx"
+			}
+			put("influxdb_answers_total", float64(n), name)
+		}
+		put("influxdb_sent_bytes_total", float64(st.SentBytes))
+	case *files.Writer:
+		st := w.Stats()
+		put("files_completed_total", float64(st.Completed))
+		put("files_removed_total", float64(st.Removed))
+		put("files_failures_total", float64(st.Failures))
+	}
+}
+
+func readIngest(st ingest.Stats, put metrics.Put) {
+	for outcome, n := range st.Outcomes {
+		put("datagrams_total", float64(n), ingest.Reason(outcome).String())
+	}
+	put("accepted_records_total", float64(st.Accepted.Records))
+	put("accepted_packets_total", float64(st.Accepted.Packets))
+	put("accepted_bytes_total", float64(st.Accepted.Bytes))
+	put("queue_full_records_total", float64(st.QueueFull.Records))
+	put("queue_full_packets_total", float64(st.QueueFull.Packets))
+	put("queue_full_bytes_total", float64(st.QueueFull.Bytes))
+	for i, sock := range st.Sockets {
+		labels := []string{strconv.Itoa(i), sock.Local.String()}
+		put("socket_datagrams_total", float64(sock.Datagrams), labels...)
+		put("socket_kernel_drops_total", float64(sock.KernelDrops), labels...)
+		put("socket_receive_buffer_bytes", float64(sock.BufferGot), labels...)
+	}
+	for _, sensor := range st.Sensors {
+		for outcome, n := range sensor.Outcomes {
+			if reason := ingest.Reason(outcome); reason.Authentic() {
+				put("sensor_datagrams_total", float64(n), sensor.ID, reason.String())
+			}
+		}
+		put("sensor_records_total", float64(sensor.Accepted.Records), sensor.ID)
+		put("sensor_missing_datagrams", float64(sensor.Missing), sensor.ID)
+		put("sensor_clock_offset_seconds", sensor.Offset.Seconds(), sensor.ID)
+		if !sensor.LastSeen.IsZero() {
+			put("sensor_last_seen_timestamp_seconds", float64(sensor.LastSeen.UnixMilli())/1e3, sensor.ID)
+		}
+	}
+}
+
+func readStore(st store.Stats, put metrics.Put) {
+	put("store_submitted_records_total", float64(st.Submitted.Records))
+	put("store_written_records_total", float64(st.Written.Records))
+	put("store_pending_records", float64(st.Pending.Records))
+	for reason, c := range st.DeadLettered {
+		put("store_dead_lettered_records_total", float64(c.Records), store.DeadReason(reason).String())
+	}
+	for reason, c := range st.Dropped {
+		name := store.DropReason(reason).String()
+		put("store_dropped_records_total", float64(c.Records), name)
+		put("store_dropped_packets_total", float64(c.Packets), name)
+		put("store_dropped_bytes_total", float64(c.Bytes), name)
+	}
+	put("store_requests_total", float64(st.Requests))
+	put("store_retries_total", float64(st.Retries))
+	put("store_splits_total", float64(st.Splits))
+	put("store_request_seconds_total", st.RequestTime.Seconds())
+	put("store_failing_writers", float64(st.Failing))
+}
+
+func deadTotal(st *store.Stats) (records uint64) {
+	for _, c := range st.DeadLettered {
+		records += c.Records
+	}
+	return records
+}
+
+func droppedTotal(st *store.Stats) (records uint64) {
+	for _, c := range st.Dropped {
+		records += c.Records
+	}
+	return records
+}
+
+// heard counts the sensors that have sent something.
+func heard(sensors []ingest.SensorStats) (n int) {
+	for _, s := range sensors {
+		if !s.LastSeen.IsZero() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,114 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"flowsensor/internal/config"
+	"flowsensor/internal/seal"
+)
+
+const (
+	maxProcessors = 256
+	maxClock      = time.Hour
+)
+
+func (c *Config) validate(doc *config.Document) {
+	if c.StateDir == "" {
+		doc.Checkf("state_dir", "must name a directory")
+	}
+	c.validateSensors(doc)
+	c.Ingest.validate(doc)
+	c.Store.validate(doc)
+	if c.HTTP.Listen != "" {
+		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
+	}
+	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
+	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
+}
+
+func (c *Config) validateSensors(doc *config.Document) {
+	if len(c.Sensors) == 0 {
+		doc.Checkf("sensor", "no sensor may send: add [[sensor]] with id and key_files")
+	}
+	seen := make(map[string]bool)
+	for i, s := range c.Sensors {
+		at := fmt.Sprintf("sensor[%d].", i)
+		doc.Check(at+"id", seal.ValidID(s.ID))
+		if seen[s.ID] {
+			doc.Checkf(at+"id", "%q stands twice", s.ID)
+		}
+		seen[s.ID] = true
+		if n := len(s.KeyFiles); n == 0 || n > seal.MaxKeys {
+			doc.Checkf(at+"key_files", "%d files: want 1 to %d, the newest key first", n, seal.MaxKeys)
+		}
+		if _, err := prefixes(s.Prefixes); err != nil {
+			doc.Check(at+"prefixes", err)
+		}
+	}
+}
+
+// prefixes parses networks; an address without a length is that address alone.
+func prefixes(texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			a, addrErr := netip.ParseAddr(text)
+			if addrErr != nil {
+				return nil, fmt.Errorf(`%q is no network: write it as "192.0.2.0/24" or "2001:db8::/32"`, text)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		if p != p.Masked() {
+			return nil, fmt.Errorf("%q has bits behind its length: write %q", text, p.Masked())
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func (c *IngestConfig) validate(doc *config.Document) {
+	if _, err := c.addresses(); err != nil {
+		doc.Check("ingest.listen", err)
+	}
+	doc.Check("ingest.processors", config.Between(c.Processors, 0, maxProcessors))
+	if c.ReceiveBuffer < 64<<10 || c.ReceiveBuffer > 1<<30 {
+		doc.Checkf("ingest.receive_buffer", "%s: want 64KiB to 1GiB", c.ReceiveBuffer)
+	}
+	doc.Check("ingest.ttl", config.DurationBetween(c.TTL, time.Second, maxClock))
+	doc.Check("ingest.skew", config.DurationBetween(c.Skew, time.Second, maxClock))
+}
+
+// addresses parses the addresses to listen on.
+func (c *IngestConfig) addresses() ([]netip.AddrPort, error) {
+	if len(c.Listen) == 0 {
+		return nil, errors.New(`no address: want such as ["0.0.0.0:9999", "[::]:9999"]`)
+	}
+	var all []netip.AddrPort
+	for _, text := range c.Listen {
+		a, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return nil, fmt.Errorf(`%q is no address and port: write it as "0.0.0.0:9999" or "[::]:9999"`, text)
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+func (c *StoreConfig) validate(doc *config.Document) {
+	doc.Check("store", c.pool().Validate())
+	doc.Check("store.kind", config.OneOf(c.Kind, kindFiles, kindInflux))
+	doc.Check("store.files.compression", config.OneOf(c.Files.Compression, "none", "gzip"))
+	if c.Kind == kindFiles {
+		doc.Check("store.files", c.files().Validate())
+	}
+	if c.Kind == kindInflux {
+		doc.Check("store.influxdb", c.InfluxDB.influx().Validate())
+	}
+	if c.DeadLetters.MaxSize < 4<<10 {
+		doc.Checkf("store.dead_letters.max_size", "%s: want 4KiB or more", c.DeadLetters.MaxSize)
+	}
+}

@@ -1,0 +1,94 @@
+package sensor
+
+import (
+	"flowsensor/internal/capture"
+	"flowsensor/internal/export"
+	"flowsensor/internal/metrics"
+)
+
+// metricDefs are the sensor's metrics; readMetrics puts every one of them.
+var metricDefs = []metrics.Def{
+	{Name: "received_packets_total", Help: "Packets the ring received after the kernel filter, those it dropped included.", Labels: []string{"iface"}},
+	{Name: "ring_dropped_packets_total", Help: "Packets the ring had no room for.", Labels: []string{"iface"}},
+	{Name: "ring_discarded_packets_total", Help: "Packets left unread in a ring at its end.", Labels: []string{"iface"}},
+	{Name: "ring_freezes_total", Help: "Times a ring ran full.", Labels: []string{"iface"}},
+	{Name: "capture_up", Help: "Whether the interface is there and up.", Labels: []string{"iface"}},
+	{Name: "capture_reopened_total", Help: "Times the rings were opened anew because the interface was made anew.", Labels: []string{"iface"}},
+	{Name: "capture_down_seconds_total", Help: "Time without a capture because the interface was down or gone.", Labels: []string{"iface"}},
+	{Name: "read_packets_total", Help: "Packets read from the rings."},
+	{Name: "read_bytes_total", Help: "Bytes read: IP lengths, for refused frames their length on the wire."},
+	{Name: "accounted_packets_total", Help: "Packets accounted in flows."},
+	{Name: "accounted_bytes_total", Help: "IP bytes accounted in flows."},
+	{Name: "refused_packets_total", Help: "Packets not accounted, by reason.", Labels: []string{"reason"}},
+	{Name: "refused_bytes_total", Help: "Bytes on the wire of packets not accounted, by reason.", Labels: []string{"reason"}},
+	{Name: "noted_packets_total", Help: "Accounted packets that were noteworthy, by note.", Labels: []string{"note"}},
+	{Name: "flows", Help: "Flows in the tables."},
+	{Name: "records_total", Help: "Records exported from the tables, by end reason.", Labels: []string{"reason"}},
+	{Name: "sent_records_total", Help: "Records in datagrams that the kernel took."},
+	{Name: "sent_packets_total", Help: "Packets in the records sent."},
+	{Name: "sent_bytes_total", Help: "IP bytes in the records sent."},
+	{Name: "sent_datagrams_total", Help: "Datagrams sent to the collector."},
+	{Name: "sent_octets_total", Help: "UDP payload sent to the collector."},
+	{Name: "dropped_records_total", Help: "Records that were not sent, by reason.", Labels: []string{"reason"}},
+	{Name: "dropped_packets_total", Help: "Packets in the records that were not sent, by reason.", Labels: []string{"reason"}},
+	{Name: "dropped_bytes_total", Help: "IP bytes in the records that were not sent, by reason.", Labels: []string{"reason"}},
+	{Name: "pending_records", Help: "Records that wait for the sender."},
+	{Name: "export_queue", Help: "Groups of records that wait for the sender."},
+	{Name: "export_queue_capacity", Help: "Groups of records that may wait for the sender."},
+	{Name: "export_refused_total", Help: "Datagrams answered by port unreachable: no collector listens there."},
+	{Name: "export_send_errors_total", Help: "Failed sends, whether or not the next try went through."},
+}
+
+// readMetrics reads every metric; any goroutine may call it.
+func (s *Service) readMetrics(put metrics.Put) {
+	for _, tap := range s.pipeline.taps {
+		t := tap.Stats()
+		up := 0.0
+		if t.Capturing && t.Link != capture.LinkDown {
+			up = 1
+		}
+		put("received_packets_total", float64(t.Received), t.Interface)
+		put("ring_dropped_packets_total", float64(t.Dropped), t.Interface)
+		put("ring_discarded_packets_total", float64(t.Discarded), t.Interface)
+		put("ring_freezes_total", float64(t.Freezes), t.Interface)
+		put("capture_up", up, t.Interface)
+		put("capture_reopened_total", float64(t.Reopened), t.Interface)
+		put("capture_down_seconds_total", t.Down.Seconds(), t.Interface)
+	}
+	l := s.Ledger()
+	put("read_packets_total", float64(l.Packets.Read))
+	put("read_bytes_total", float64(l.Bytes.Read))
+	put("accounted_packets_total", float64(l.Packets.Accounted))
+	put("accounted_bytes_total", float64(l.Bytes.Accounted))
+	for reason, n := range l.Packets.Refused {
+		put("refused_packets_total", float64(n), reason)
+		put("refused_bytes_total", float64(l.Bytes.Refused[reason]), reason)
+	}
+	for note, n := range l.Notes {
+		put("noted_packets_total", float64(n), note)
+	}
+	put("flows", float64(l.Flows))
+	for reason, n := range l.Ended {
+		put("records_total", float64(n), reason)
+	}
+	readExport(s.pipeline.sender.Stats(), put)
+}
+
+func readExport(x export.Stats, put metrics.Put) {
+	put("sent_records_total", float64(x.Sent.Records))
+	put("sent_packets_total", float64(x.Sent.Packets))
+	put("sent_bytes_total", float64(x.Sent.Bytes))
+	put("sent_datagrams_total", float64(x.Datagrams))
+	put("sent_octets_total", float64(x.Octets))
+	for reason, amount := range x.Dropped {
+		name := export.Reason(reason).String()
+		put("dropped_records_total", float64(amount.Records), name)
+		put("dropped_packets_total", float64(amount.Packets), name)
+		put("dropped_bytes_total", float64(amount.Bytes), name)
+	}
+	put("pending_records", float64(x.Pending.Records))
+	put("export_queue", float64(x.QueueDepth))
+	put("export_queue_capacity", float64(x.QueueCapacity))
+	put("export_refused_total", float64(x.Refused))
+	put("export_send_errors_total", float64(x.SendErrors))
+}

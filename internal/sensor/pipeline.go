@@ -1,0 +1,118 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"flowsensor/internal/capture"
+	"flowsensor/internal/export"
+	"flowsensor/internal/flowtable"
+	"flowsensor/internal/packet"
+	"flowsensor/internal/seal"
+)
+
+// pipeline is the sensor's parts, wired: ring -> decoder -> table -> batcher (one worker each) -> sender.
+type pipeline struct {
+	sender  *export.Sender
+	taps    []*capture.Tap
+	workers []*worker
+	own     ownTraffic
+}
+
+// newPipeline opens and wires everything, or nothing. The sender comes first: its address is what the captures leave out.
+func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, err error) {
+	p := &pipeline{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	if err := capture.CheckMemory(c.captures(nil)...); err != nil {
+		return nil, err
+	}
+	if p.sender, err = newSender(c, export.InStateDir, p.moved, log); err != nil {
+		return nil, err
+	}
+	p.own.set(p.sender.LocalAddr(), p.sender.RemoteAddr())
+	exclude := []capture.Exclusion{{Local: p.sender.LocalAddr(), Remote: p.sender.RemoteAddr()}}
+	for _, cc := range c.captures(exclude) {
+		tap, err := capture.Open(ctx, cc, log)
+		if err != nil {
+			return nil, err
+		}
+		p.taps = append(p.taps, tap)
+		for i := range cc.Workers {
+			name := fmt.Sprintf("%s/%d", cc.Interface, i)
+			w, err := newWorker(name, tap.Ring(i), p.sender.Batcher(cc.Interface), c.Flows.share(c.workers()))
+			if err != nil {
+				return nil, err
+			}
+			w.log, w.meter.own = log, &p.own
+			p.workers = append(p.workers, w)
+		}
+	}
+	return p, nil
+}
+
+// newSender makes the sender of a configuration. Where it keeps its marks is up to the caller.
+func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endpoints), log *slog.Logger) (*export.Sender, error) {
+	key, err := seal.LoadKeyFile(c.Export.KeyFile)
+	if err != nil {
+		return nil, configError(err)
+	}
+	ec := export.DefaultConfig()
+	ec.ID, ec.Key, ec.Collector, ec.Delivery = c.ID, key, c.Export.Collector[0], c.Export.Delivery
+	ec.MaxDatagram, ec.FlushInterval, ec.Queue = c.Export.MaxDatagram, c.Export.FlushInterval.D(), c.Export.Queue
+	ec.Keeping, ec.StateDir, ec.Moved = keeping, c.StateDir, moved
+	return export.NewSender(ec, log)
+}
+
+// captures gives the configuration of each interface's capture.
+func (c *Config) captures(exclude []capture.Exclusion) []capture.Config {
+	var all []capture.Config
+	for _, in := range c.Interfaces {
+		cc := capture.Config{
+			Interface: in.Name, Workers: in.Workers, RingSize: c.Capture.RingSize.Int(), BlockSize: c.Capture.BlockSize.Int(),
+			BlockTimeout: c.Capture.BlockTimeout.D(), SnapLength: c.Capture.SnapLength, Filter: in.Filter,
+			Fanout: c.Capture.Fanout, Exclude: exclude, Engine: c.Capture.Engine,
+		}
+		if cc.Workers == 0 {
+			cc.Workers = c.Capture.Workers
+		}
+		if cc.Filter == "" {
+			cc.Filter = c.Capture.Filter
+		}
+		if !c.Capture.Promiscuous {
+			cc.Promiscuous = capture.PromiscuousOff
+		}
+		all = append(all, cc)
+	}
+	return all
+}
+
+// workers is how many workers all interfaces have together.
+func (c *Config) workers() int {
+	n := 0
+	for _, cc := range c.captures(nil) {
+		n += cc.Workers
+	}
+	return n
+}
+
+// share divides the flows among the workers.
+func (c FlowsConfig) share(workers int) FlowsConfig {
+	c.MaxFlows = max(c.MaxFlows/max(workers, 1), 1)
+	return c
+}
+
+func (c FlowsConfig) table() flowtable.Config {
+	return flowtable.Config{
+		MaxFlows: c.MaxFlows, Active: c.ActiveTimeout.D(), Inactive: c.InactiveTimeout.D(), Linger: c.Linger.D(),
+	}
+}
+
+func (c FlowsConfig) decoder() packet.Config {
+	return packet.Config{VLANInKey: c.VLANInKey, MaxFragments: c.MaxFragments}
+}

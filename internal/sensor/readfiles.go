@@ -1,0 +1,148 @@
+package sensor
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"flowsensor/internal/capture"
+	"flowsensor/internal/flow"
+	"flowsensor/internal/pcapfile"
+)
+
+// ReadOptions are those of `flow-sensor read`.
+type ReadOptions struct {
+	// Config is the path of the configuration. Only one that was asked for must be there, or any for sending.
+	Config string
+	Asked  bool
+	Flows  FlowsOverride
+	Files  []string // "-" is standard input
+	// Filter is a tcpdump expression; "" takes all.
+	Filter string
+	// Out takes a JSON object a line for each record; nil when the records go to the configuration's collector.
+	Out io.Writer
+	// Ledger takes the account as JSON; nil when nobody asks.
+	Ledger io.Writer
+	// Progress takes a line a second about the file being read; nil for none.
+	Progress io.Writer
+}
+
+// ReadFiles reads capture files and gives their flows out. Each file is read as far as it can be; the errors of all come back.
+func ReadFiles(ctx context.Context, o ReadOptions) error {
+	c, err := o.load()
+	if err != nil {
+		return configError(err)
+	}
+	var filter *capture.FileFilter
+	if o.Filter != "" {
+		if filter, err = capture.NewFileFilter(ctx, o.Filter); err != nil {
+			return err
+		}
+	}
+	out, err := newRecordSink(ctx, o.Out, c)
+	if err != nil {
+		return err
+	}
+	r, err := NewReader(c.Flows, filter, out.emit)
+	if err != nil {
+		return errors.Join(err, out.close())
+	}
+	var errs []error
+	for _, path := range o.Files {
+		if err := readFile(ctx, r, path, o.Progress); err != nil {
+			errs = append(errs, err) // it names the file
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	errs = append(errs, out.close())
+	if o.Ledger != nil {
+		errs = append(errs, r.Ledger().Write(o.Ledger))
+	}
+	return errors.Join(append(errs, r.Close())...)
+}
+
+// load gives the configuration to read with.
+func (o *ReadOptions) load() (Config, error) {
+	c, err := Load(o.Config)
+	if errors.Is(err, fs.ErrNotExist) && !o.Asked && o.Out != nil {
+		c, err = Defaults(), nil
+	}
+	o.Flows.apply(&c.Flows)
+	return c, err
+}
+
+func readFile(ctx context.Context, r *Reader, path string, progress io.Writer) error {
+	file, err := pcapfile.Open(path)
+	if err != nil {
+		return err
+	}
+	interrupt := context.AfterFunc(ctx, func() { _ = file.Close() }) // ends the walk, which then says so
+	defer interrupt()
+	stop := showProgress(progress, path, file)
+	err = r.Read(ctx, file)
+	stop()
+	return errors.Join(err, file.Close())
+}
+
+// showProgress prints how far the file is read, each second until stopped.
+func showProgress(w io.Writer, path string, file *pcapfile.Reader) (stop func()) {
+	if w == nil {
+		return func() {}
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				read, total := file.Progress()
+				line := fmt.Sprintf("%s: %d MiB read", path, read>>20)
+				if total > 0 {
+					line += fmt.Sprintf(", %d %%", read*100/total)
+				}
+				_, _ = fmt.Fprintf(w, "\r%s", line) // a progress line that cannot be shown is no reason to stop
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}
+
+// recordSink is where the records of capture files go.
+type recordSink interface {
+	emit(r *flow.Record, iface string)
+	close() error
+}
+
+func newRecordSink(ctx context.Context, out io.Writer, c Config) (recordSink, error) {
+	if out != nil {
+		buffered := bufio.NewWriterSize(out, 1<<16)
+		return &jsonSink{buffered: buffered, encoder: json.NewEncoder(buffered)}, nil
+	}
+	return newSenderSink(ctx, c)
+}
+
+// jsonSink prints a JSON object a line.
+type jsonSink struct {
+	buffered *bufio.Writer
+	encoder  *json.Encoder
+	err      error // the first
+}
+
+func (s *jsonSink) emit(r *flow.Record, iface string) {
+	if s.err == nil {
+		s.err = s.encoder.Encode(flow.Named{Record: r, Iface: iface})
+	}
+}
+
+func (s *jsonSink) close() error { return errors.Join(s.err, s.buffered.Flush()) }

@@ -1,0 +1,107 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"flowsensor/internal/build"
+	"flowsensor/internal/capture"
+	"flowsensor/internal/config"
+	"flowsensor/internal/daemon"
+	"flowsensor/internal/seal"
+)
+
+// Run is `flow-sensor run`: the daemon, until it is told to stop.
+func Run(ctx context.Context, path string) error {
+	c, err := Load(path)
+	if err != nil {
+		return configError(err)
+	}
+	log, err := daemon.NewLogger(c.Log.Level, c.Log.Format)
+	if err != nil {
+		return configError(err)
+	}
+	log.Info("starting", "version", build.Version(), "id", c.ID, "config", path)
+	monitor := daemon.NewMonitor(patience, nil)
+	return daemon.Run(ctx, NewService(path, c, monitor, log), daemon.Options{
+		Log: log, Monitor: monitor, StopTimeout: stopTimeout,
+	})
+}
+
+// Check is `flow-sensor check`: it validates the configuration, holds it against this machine, and prints it with all
+// defaults.
+func Check(ctx context.Context, path string, out io.Writer) error {
+	c, err := Load(path)
+	if err != nil {
+		return configError(err)
+	}
+	if err := errors.Join(c.checkKey(), c.checkCapture(ctx)); err != nil {
+		return err
+	}
+	return config.Write(out, c)
+}
+
+func (c *Config) checkKey() error {
+	if _, err := seal.LoadKeyFile(c.Export.KeyFile); err != nil {
+		return configError(fmt.Errorf("export.key_file: %w", err))
+	}
+	return nil
+}
+
+// checkCapture asks whether the interfaces are there, the filters compile and the rings fit the memory.
+func (c *Config) checkCapture(ctx context.Context) error {
+	all, err := capture.Interfaces()
+	if err != nil {
+		return err
+	}
+	errs := []error{capture.CheckMemory(c.captures(nil)...)}
+	for _, cc := range c.captures(nil) {
+		i := slices.IndexFunc(all, func(in capture.Interface) bool { return in.Name == cc.Interface })
+		switch {
+		case i < 0:
+			errs = append(errs, fmt.Errorf("interface %s: there is none of that name (`flow-sensor interfaces` lists them)", cc.Interface))
+			continue
+		case all[i].Refusal != nil:
+			errs = append(errs, fmt.Errorf("interface %s: %w", cc.Interface, all[i].Refusal))
+			continue
+		}
+		if cc.Filter != "" {
+			_, err := capture.NewFileFilter(ctx, cc.Filter, all[i].LinkType)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func configError(err error) error { return daemon.ConfigError{Err: err} }
+
+// GenerateKey gives the text of a new key.
+func GenerateKey() (string, error) {
+	key, err := seal.GenerateKey()
+	if err != nil {
+		return "", err
+	}
+	return key.Encode(), nil
+}
+
+// FlowsOverride is what the command line puts in the place of [flows]; zero values leave it.
+type FlowsOverride struct {
+	Active, Inactive time.Duration
+	MaxFlows         int
+}
+
+func (o FlowsOverride) apply(c *FlowsConfig) {
+	if o.Active > 0 {
+		c.ActiveTimeout = config.Duration(o.Active)
+	}
+	if o.Inactive > 0 {
+		c.InactiveTimeout = config.Duration(o.Inactive)
+	}
+	if o.MaxFlows > 0 {
+		c.MaxFlows = o.MaxFlows
+	}
+}

@@ -1,0 +1,94 @@
+package sensor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"flowsensor/internal/config"
+	"flowsensor/internal/seal"
+)
+
+// Bounds of the configuration. They keep a slip of the pen from taking the machine's memory.
+const (
+	maxWorkers   = 256
+	maxFlows     = 1 << 28
+	minSnap      = 64 // an Ethernet, IPv6 and TCP header fit up to the ports
+	maxSnap      = 65535
+	minDatagram  = 512
+	maxDatagram  = 65507
+	maxIfaceName = 15 // IFNAMSIZ less the terminating zero
+)
+
+func (c *Config) validate(doc *config.Document) {
+	doc.Check("id", seal.ValidID(c.ID))
+	if c.StateDir == "" {
+		doc.Checkf("state_dir", "must name a directory")
+	}
+	c.validateInterfaces(doc)
+	c.Capture.validate(doc)
+	c.Flows.validate(doc)
+	c.Export.validate(doc)
+	if c.HTTP.Listen != "" {
+		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
+	}
+	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
+	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
+}
+
+func (c *Config) validateInterfaces(doc *config.Document) {
+	if len(c.Interfaces) == 0 {
+		doc.Checkf("interface", "no interface to capture on: add [[interface]] with name = \"...\" (`flow-sensor interfaces` lists them)")
+	}
+	seen := make(map[string]bool)
+	for i, in := range c.Interfaces {
+		at := fmt.Sprintf("interface[%d].", i)
+		switch {
+		case in.Name == "":
+			doc.Checkf(at+"name", "must name a network interface")
+		case len(in.Name) > maxIfaceName || strings.ContainsAny(in.Name, "/ \t\n"):
+			doc.Checkf(at+"name", "%q is no interface name: at most %d characters, no slash and no space", in.Name, maxIfaceName)
+		case seen[in.Name]:
+			doc.Checkf(at+"name", "%q is named twice", in.Name)
+		}
+		seen[in.Name] = true
+		doc.Check(at+"workers", config.Between(in.Workers, 0, maxWorkers))
+	}
+}
+
+func (c *CaptureConfig) validate(doc *config.Document) {
+	doc.Check("capture.workers", config.Between(c.Workers, 1, maxWorkers))
+	doc.Check("capture.snap_length", config.Between(c.SnapLength, minSnap, maxSnap))
+	doc.Check("capture.block_timeout", config.DurationBetween(c.BlockTimeout, time.Millisecond, time.Second))
+	switch block := c.BlockSize.Int(); {
+	case block < 4<<10 || block > 16<<20 || block&(block-1) != 0:
+		doc.Checkf("capture.block_size", "%s: want a power of two from 4KiB to 16MiB", c.BlockSize)
+	case c.RingSize.Int() < 2*block || c.RingSize.Int()%block != 0:
+		doc.Checkf("capture.ring_size", "%s: want a multiple of block_size (%s), two blocks at least", c.RingSize, c.BlockSize)
+	}
+}
+
+func (c *FlowsConfig) validate(doc *config.Document) {
+	doc.Check("flows.max_flows", config.Between(c.MaxFlows, 1024, maxFlows))
+	doc.Check("flows.active_timeout", config.DurationBetween(c.ActiveTimeout, time.Second, 24*time.Hour))
+	doc.Check("flows.inactive_timeout", config.DurationBetween(c.InactiveTimeout, time.Second, 24*time.Hour))
+	doc.Check("flows.linger", config.DurationBetween(c.Linger, 0, time.Minute))
+	doc.Check("flows.max_fragments", config.Between(c.MaxFragments, 16, 1<<24))
+}
+
+func (c *ExportConfig) validate(doc *config.Document) {
+	switch len(c.Collector) {
+	case 1:
+		doc.Check("export.collector", config.HostPort(c.Collector[0]))
+	case 0:
+		doc.Checkf("export.collector", `must name the collector: ["host:port"]`)
+	default:
+		doc.Checkf("export.collector", "more than one collector needs acknowledged delivery, which this version does not have")
+	}
+	if c.KeyFile == "" {
+		doc.Checkf("export.key_file", "must name the file with the Fernet key (`flow-sensor keygen` makes one)")
+	}
+	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, minDatagram, maxDatagram))
+	doc.Check("export.flush_interval", config.DurationBetween(c.FlushInterval, 10*time.Millisecond, time.Minute))
+	doc.Check("export.queue", config.Between(c.Queue, 1, 1<<16))
+}

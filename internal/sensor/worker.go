@@ -1,0 +1,98 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"flowsensor/internal/capture"
+	"flowsensor/internal/daemon"
+	"flowsensor/internal/export"
+	"flowsensor/internal/flow"
+	"flowsensor/internal/flowtable"
+	"flowsensor/internal/packet"
+)
+
+// retryPause is how long a worker rests after its ring failed before it tries again.
+const retryPause = 100 * time.Millisecond
+
+// worker is one ring's reader: it owns ring, decoder, table and batcher, and shares none of them.
+type worker struct {
+	name    string
+	log     *slog.Logger
+	ring    *capture.Ring
+	clock   *clock
+	meter   meter
+	batcher *export.Batcher
+	beat    daemon.Beat
+	clamped atomic.Uint64
+}
+
+func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c FlowsConfig) (*worker, error) {
+	w := &worker{name: name, ring: ring, clock: newClock(), batcher: batcher}
+	table, err := flowtable.New(c.table(), w.emit)
+	if err != nil {
+		return nil, err
+	}
+	w.meter.decoder = packet.NewDecoder(c.decoder())
+	w.meter.table = table
+	w.meter.time = w.clock
+	return w, nil
+}
+
+// emit takes a record out of the table, on the worker's goroutine.
+func (w *worker) emit(r *flow.Record) {
+	r.First, r.Last = w.clock.wall(r.First), w.clock.wall(r.Last)
+	w.batcher.Add(r)
+}
+
+// run reads the ring until it ends, then exports what the table holds. While ctx lives a failing ring is tried again;
+// afterwards it is given up. The caller has a deadline on the sender, so the last flush may wait for room until drain ends.
+func (w *worker) run(ctx, drain context.Context) error {
+	runtime.LockOSThread() // the ring's memory stays in one core's caches, and a frozen thread is this worker's alone
+	defer runtime.UnlockOSThread()
+	visit := w.meter.visit
+	for {
+		_, err := w.ring.Walk(visit)
+		w.turn()
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, io.EOF) || drain.Err() != nil:
+			return w.finish(drain)
+		case ctx.Err() != nil:
+			return errors.Join(fmt.Errorf("%s: %w", w.name, err), w.finish(drain))
+		}
+		w.log.Error("ring failed, trying again", "worker", w.name, "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// turn is what a worker does between two walks, also on a silent link: nothing waits for a packet.
+func (w *worker) turn() {
+	w.meter.flush()
+	now := w.clock.tick()
+	w.meter.table.Expire(now)
+	w.batcher.Flush(now)
+	w.meter.publish()
+	w.clamped.Store(w.clock.clamped)
+	w.beat.Tick()
+}
+
+// finish exports everything and lets the table go.
+func (w *worker) finish(drain context.Context) error {
+	w.turn()
+	w.batcher.WaitForRoom(drain)
+	w.meter.table.Flush(flow.EndShutdown)
+	w.batcher.Close()
+	w.beat.Tick()
+	return w.meter.table.Close()
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"flowsensor/internal/sensor"
+)
+
+func readCommand(config *string) *cobra.Command {
+	var o struct {
+		send, ledger, quiet bool
+		filter              string
+		flows               sensor.FlowsOverride
+	}
+	c := &cobra.Command{
+		Use: "read FILE...", Short: "Turn capture files into flow records", Args: cobra.MinimumNArgs(1),
+		Long: "Read capture files (pcap or pcapng, gzipped or not; - is standard input) with the same decoder and flow table as the\n" +
+			"daemon, by the time of capture, and print a JSON object a flow, or send the flows to the collector. Without a\n" +
+			"configuration file at the default path the defaults apply.",
+		Example: "  flow-sensor read --ledger capture.pcap | jq .\n" +
+			"  tcpdump -i eth0 -w - | flow-sensor read -\n" +
+			"  flow-sensor read --send --config sensor.toml day-*.pcap.gz",
+		RunE: func(c *cobra.Command, files []string) error {
+			ctx, stop := interruptible(c.Context())
+			defer stop()
+			options := sensor.ReadOptions{
+				Config: *config, Asked: c.Flags().Changed("config"), Flows: o.flows, Files: files, Filter: o.filter,
+			}
+			if !o.send {
+				options.Out = c.OutOrStdout()
+			}
+			if o.ledger {
+				options.Ledger = c.ErrOrStderr()
+			}
+			if !o.quiet {
+				options.Progress = terminal(os.Stderr)
+			}
+			return sensor.ReadFiles(ctx, options)
+		},
+	}
+	c.Flags().BoolVar(&o.send, "send", false, "send the flows to the collector of the configuration instead of printing them")
+	c.Flags().BoolVar(&o.ledger, "ledger", false, "print the account of every packet and byte as JSON on stderr")
+	c.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "show no progress on a terminal")
+	c.Flags().StringVar(&o.filter, "filter", "", "take only packets that match this tcpdump expression")
+	flowFlags(c.Flags(), &o.flows)
+	return c
+}
+
+// flowFlags override [flows] of the configuration.
+func flowFlags(flags *pflag.FlagSet, o *sensor.FlowsOverride) {
+	flags.DurationVar(&o.Active, "active-timeout", 0, "override flows.active_timeout")
+	flags.DurationVar(&o.Inactive, "inactive-timeout", 0, "override flows.inactive_timeout")
+	flags.IntVar(&o.MaxFlows, "max-flows", 0, "override flows.max_flows")
+}
+
+// terminal gives the file when a person watches it, nil otherwise.
+func terminal(f *os.File) io.Writer {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return nil
+	}
+	return f
+}
