@@ -1,0 +1,128 @@
+package ingest
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"flowsensor/internal/flow"
+)
+
+// Stats is what happened since Listen. All counts are cumulative.
+type Stats struct {
+	// Outcomes counts datagrams by how they ended; the sum is the number of datagrams read.
+	Outcomes  [Reasons]uint64
+	Accepted  Volume // handed over
+	QueueFull Volume // refused by the sink: lost where the sensor does not send again
+	Sockets   []SocketStats
+	Sensors   []SensorStats // all that are configured, by id
+}
+
+// Volume is what batches hold.
+type Volume struct {
+	Batches, Records, Packets, Bytes uint64
+}
+
+// SocketStats is what one socket did.
+type SocketStats struct {
+	Local netip.AddrPort
+	// BufferAsked and BufferGot are the receive buffer in bytes, as asked for and as the kernel granted it.
+	BufferAsked, BufferGot int
+	Datagrams, Bytes       uint64
+	// KernelDrops is how many datagrams the kernel dropped, nearly always because the receive buffer was full. It is told
+	// with the next datagram that is received.
+	KernelDrops uint64
+	Unstamped   uint64 // came without the kernel's receive time and were judged by ours
+	ReadErrors  uint64
+	// Turns moves at least every second, also on a silent socket, as long as the goroutine lives.
+	Turns uint64
+}
+
+// SensorStats is what came from one sensor, authenticated.
+type SensorStats struct {
+	ID string
+	// Outcomes counts the sensor's datagrams by how they ended; reasons before authentication are zero.
+	Outcomes  [Reasons]uint64
+	Datagrams uint64 // the sum of Outcomes
+	Octets    uint64 // of those datagrams
+	Accepted  Volume
+	QueueFull Volume
+	// Missing is how many datagrams were sent and did not arrive, by the gaps in tx that stand now: one that comes late
+	// closes its gap.
+	Missing  uint64
+	LastSeen time.Time // receive time of the latest datagram; zero before the first
+	// Offset is the sensor's clock minus ours at the latest datagram, also where it was refused for that.
+	Offset time.Duration
+	// KeyIndex is which of the sensor's keys opened the latest datagram, 0 the newest.
+	KeyIndex int
+	// Boot is the newest boot, 0 before the first.
+	Boot uint64
+}
+
+// Stats gives a copy of all counters; it may be called from any goroutine.
+func (s *Server) Stats() Stats {
+	var st Stats
+	for _, r := range s.readers {
+		r.counters.addTo(&st)
+		st.Sockets = append(st.Sockets, r.stats())
+	}
+	for _, sensor := range s.keys.Load().sensors {
+		st.Sensors = append(st.Sensors, sensor.stats())
+	}
+	slices.SortFunc(st.Sensors, func(a, b SensorStats) int { return strings.Compare(a.ID, b.ID) })
+	return st
+}
+
+// total is the number of datagrams that ended so.
+func (s *Server) total(reason Reason) (n uint64) {
+	for _, r := range s.readers {
+		n += r.counters.outcomes[reason].Load()
+	}
+	return n
+}
+
+// counters are written by one goroutine and read by any.
+type counters struct {
+	outcomes            [Reasons]atomic.Uint64
+	accepted, queueFull volumeCounters
+}
+
+func (c *counters) addTo(st *Stats) {
+	for i := range c.outcomes {
+		st.Outcomes[i] += c.outcomes[i].Load()
+	}
+	st.Accepted.add(c.accepted.load())
+	st.QueueFull.add(c.queueFull.load())
+}
+
+type volumeCounters struct {
+	batches, records, packets, bytes atomic.Uint64
+}
+
+func (c *volumeCounters) add(v Volume) {
+	c.batches.Add(v.Batches)
+	c.records.Add(v.Records)
+	c.packets.Add(v.Packets)
+	c.bytes.Add(v.Bytes)
+}
+
+func (c *volumeCounters) load() Volume {
+	return Volume{
+		Batches: c.batches.Load(), Records: c.records.Load(), Packets: c.packets.Load(), Bytes: c.bytes.Load(),
+	}
+}
+
+func (v *Volume) add(o Volume) {
+	v.Batches += o.Batches
+	v.Records += o.Records
+	v.Packets += o.Packets
+	v.Bytes += o.Bytes
+}
+
+func (v *Volume) addRecord(r *flow.Record) {
+	v.Records++
+	v.Packets += r.Packets
+	v.Bytes += r.Bytes
+}
