@@ -38,7 +38,7 @@ lint: ## check form, imports, module files and linters
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; go list -f '{{.Dir}}' ./... | while read -r dir; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go 2>/dev/null); do \
-			echo "== $$dir $$target"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
+			echo "== $$dir $$target"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x .); \
 		done; done
 
 .PHONY: bench

@@ -139,3 +139,20 @@ func (d *Document) refuse(key toml.Key, format string, args ...any) {
 
 // Err gives all refusals so far, a line each, or nil.
 func (d *Document) Err() error { return errors.Join(d.errs...) }
+
+// Keys lists the dotted paths of all keys of a configuration's struct type, those inside arrays of tables by the array's
+// name alone, sorted.
+func Keys(t reflect.Type) []string {
+	var keys []string
+	for field := range t.Fields() {
+		tag, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+		keys = append(keys, tag)
+		if field.Type.Kind() == reflect.Struct {
+			for _, key := range Keys(field.Type) {
+				keys = append(keys, tag+"."+key)
+			}
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}

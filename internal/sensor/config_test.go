@@ -1,0 +1,91 @@
+package sensor_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"flowsensor/etc"
+	"flowsensor/internal/config"
+	"flowsensor/internal/sensor"
+)
+
+// example loads the shipped configuration with lines replaced.
+func example(t *testing.T, oldnew ...string) (sensor.Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sensor.toml")
+	text := strings.NewReplacer(oldnew...).Replace(etc.SensorTOML)
+	if len(oldnew) > 0 && text == etc.SensorTOML {
+		t.Fatalf("%q is not in the example", oldnew)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return sensor.Load(path)
+}
+
+func TestExampleShowsEveryDefault(t *testing.T) {
+	got, err := example(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sensor.Defaults()
+	want.ID = "sensor-1"
+	want.Interfaces = []sensor.InterfaceConfig{{Name: "eth1"}}
+	want.Export.Collector = []string{"127.0.0.1:9999"}
+	want.Export.KeyFile = "/etc/flow-sensor/keys/sensor-1.key"
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the example says\n%+v\nthe defaults are\n%+v", got, want)
+	}
+	var c sensor.Config
+	doc, err := config.Parse("sensor.toml", etc.SensorTOML, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.Keys(reflect.TypeFor[sensor.Config]()) {
+		if !doc.IsDefined(key) {
+			t.Errorf("the example lacks %s", key)
+		}
+	}
+}
+
+func TestConfigRefusals(t *testing.T) {
+	for name, c := range map[string]struct{ old, line, want string }{
+		"id":             {`id = "sensor-1"`, `id = "a b"`, ":6: id: "},
+		"no interface":   {"[[interface]]\nname = \"eth1\"", "[unused]", "unknown key"},
+		"empty name":     {`name = "eth1"`, `name = ""`, "interface[0].name: must name a network interface"},
+		"long name":      {`name = "eth1"`, `name = "averyveryverylongname"`, "is no interface name"},
+		"twice":          {"\n[capture]\n", "\n[[interface]]\nname = \"eth1\"\n[capture]\n", `interface[1].name: "eth1" is named twice`},
+		"workers":        {"\nworkers = 1\n", "\nworkers = -1\n", "capture.workers: -1 is out of range: want 1 to 256"},
+		"engine":         {`engine = "afpacket"`, `engine = "pf_ring"`, "capture.engine"},
+		"fanout":         {`fanout = "hash"`, `fanout = "rollover"`, "capture.fanout"},
+		"block size":     {`block_size = "64KiB"`, `block_size = "65KiB"`, "capture.block_size: 65KiB: want a power of two"},
+		"ring size":      {`ring_size = "64MiB"`, `ring_size = "65KiB"`, "capture.ring_size: 65KiB: want a multiple of block_size"},
+		"block timeout":  {`block_timeout = "20ms"`, `block_timeout = "2s"`, "capture.block_timeout: 2s is out of range"},
+		"snap":           {`snap_length = 256`, `snap_length = 20`, "capture.snap_length: 20 is out of range"},
+		"unit":           {`active_timeout = "60s"`, `active_timeout = 60`, `"60" is not a duration`},
+		"max flows":      {`max_flows = 1048576`, `max_flows = 3`, "flows.max_flows: 3 is out of range"},
+		"no collector":   {`collector = ["127.0.0.1:9999"]`, `collector = []`, "export.collector: must name the collector"},
+		"two collectors": {`collector = ["127.0.0.1:9999"]`, `collector = ["a:1", "b:1"]`, "export.collector: more than one"},
+		"collector port": {`collector = ["127.0.0.1:9999"]`, `collector = ["a:70000"]`, "want \"host:port\" with a port from 1 to 65535"},
+		"key file":       {`key_file = "/etc/flow-sensor/keys/sensor-1.key"`, `key_file = ""`, "export.key_file: must name the file"},
+		"delivery":       {`delivery = "fire-and-forget"`, `delivery = "pigeon"`, "export.delivery"},
+		"datagram":       {`max_datagram = 1472`, `max_datagram = 70000`, "export.max_datagram: 70000 is out of range"},
+		"listen":         {`listen = "127.0.0.1:9997"`, `listen = "9997"`, "http.listen: "},
+		"level":          {`level = "info"`, `level = "loud"`, "log.level: \"loud\": want one of"},
+	} {
+		_, err := example(t, c.old, c.line)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "sensor.toml:") {
+			t.Errorf("%s: got %v\nwant %s", name, err, c.want)
+		}
+	}
+}
+
+func TestConfigReportsAllRefusalsAtOnce(t *testing.T) {
+	_, err := example(t, `max_flows = 1048576`, `max_flows = 3`, `level = "info"`, `level = "loud"`)
+	if err == nil || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("got %v", err)
+	}
+}
