@@ -26,8 +26,10 @@ var allowed = map[string]string{
 	"wire": "flow",
 	"seal": "",
 	// the collector's stages
-	"ingest": "flow seal wire",
-	"store":  "flow",
+	"ingest":       "flow seal wire",
+	"store":        "flow",
+	"store/files":  "store",
+	"store/influx": "store",
 	// a real InfluxDB for tests and the demonstration
 	"store/influxtest": "",
 	// the ground
@@ -38,9 +40,10 @@ var allowed = map[string]string{
 	"metrics": "",
 	// the two assemblies
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon flow ingest metrics seal store",
+	"collector": "build config daemon flow ingest metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":         "",
+	"e2e":          "",
 	"testnet":      "",
 	"testnet/demo": "store/influxtest testnet",
 }

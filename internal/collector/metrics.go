@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"slices"
 	"strconv"
 
 	"flowsensor/internal/ingest"
@@ -9,6 +10,9 @@ import (
 	"flowsensor/internal/store/files"
 	"flowsensor/internal/store/influx"
 )
+
+// Metrics lists the collector's metrics, for the manual and for tests.
+func Metrics() []metrics.Def { return slices.Clone(metricDefs) }
 
 // metricDefs are the collector's metrics; readMetrics puts every one of them, the writer's by the kind of store.
 var metricDefs = []metrics.Def{

@@ -15,7 +15,8 @@ type Frame struct {
 	Time int64
 	// Len is the frame's length on the wire in octets, at least len(Data), without a tag that the kernel stripped.
 	Len uint32
-	// IfIndex is the interface it came in on. Capture files: the pcapng interface id, 0 for pcap.
+	// IfIndex is the interface it came in on. Capture files: pcapng's interface id, counted on over the sections of a file;
+	// 0 for pcap.
 	IfIndex uint32
 	// VLAN is the outermost tag where the kernel stripped it from Data, absent otherwise.
 	VLAN flow.VLAN

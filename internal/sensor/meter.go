@@ -25,7 +25,7 @@ type meter struct {
 	decoder *packet.Decoder
 	table   *flowtable.Table
 	time    timebase
-	own     *ownTraffic
+	own     *ownTraffic // nil where there is none, as in a file
 
 	n     int
 	batch [batchSize]flow.Packet
@@ -43,7 +43,7 @@ func (m *meter) visit(f *frame.Frame) {
 		return
 	}
 	m.bytes += p.Bytes
-	if p.Proto == flow.ProtoUDP && m.own.is(&p.Key) {
+	if p.Proto == flow.ProtoUDP && m.own != nil && m.own.is(&p.Key) {
 		m.ownFrames++
 		m.ownBytes += p.Bytes
 		return

@@ -1,10 +1,15 @@
 package sensor
 
 import (
+	"slices"
+
 	"flowsensor/internal/capture"
 	"flowsensor/internal/export"
 	"flowsensor/internal/metrics"
 )
+
+// Metrics lists the sensor's metrics, for the manual and for tests.
+func Metrics() []metrics.Def { return slices.Clone(metricDefs) }
 
 // metricDefs are the sensor's metrics; readMetrics puts every one of them.
 var metricDefs = []metrics.Def{

@@ -1,9 +1,9 @@
 package sensor
 
 import (
-	"net/netip"
 	"sync/atomic"
 
+	"flowsensor/internal/export"
 	"flowsensor/internal/flow"
 )
 
@@ -11,35 +11,37 @@ import (
 // can; this is for copies that come back inside a tunnel, an MPLS path or under tags that the filter does not look behind, and would
 // feed on themselves. Safe for concurrent use: a new address takes the place of the old one at once.
 type ownTraffic struct {
-	ends atomic.Pointer[[2]flow.Key]
+	keys atomic.Pointer[[]flow.Key] // both directions of every pair of ends
 }
 
-// set names the two ends; invalid ones clear it. A sender bound to no address in particular matches by its port.
-func (o *ownTraffic) set(local, remote netip.AddrPort) {
-	if !remote.IsValid() {
-		o.ends.Store(nil)
-		return
+// set names the ends of the sender's sockets, the old and the new ones while it moves: datagrams still leave on the old.
+func (o *ownTraffic) set(ends ...export.Endpoints) {
+	var keys []flow.Key
+	for _, e := range ends {
+		out := flow.Key{SrcPort: e.Local.Port(), DstPort: e.Remote.Port()}
+		out.Src, _ = flow.AddrFrom(e.Local.Addr().Unmap())
+		out.Dst, out.Version = flow.AddrFrom(e.Remote.Addr().Unmap())
+		back := flow.Key{Src: out.Dst, Dst: out.Src, SrcPort: out.DstPort, DstPort: out.SrcPort, Version: out.Version}
+		keys = append(keys, out, back)
 	}
-	out := flow.Key{SrcPort: local.Port(), DstPort: remote.Port()}
-	out.Src, _ = flow.AddrFrom(local.Addr().Unmap())
-	out.Dst, out.Version = flow.AddrFrom(remote.Addr().Unmap())
-	back := flow.Key{Src: out.Dst, Dst: out.Src, SrcPort: out.DstPort, DstPort: out.SrcPort, Version: out.Version}
-	o.ends.Store(&[2]flow.Key{out, back})
+	o.keys.Store(&keys)
 }
 
 // is reports whether a UDP packet's key is that of the sensor's own traffic.
 func (o *ownTraffic) is(k *flow.Key) bool {
-	if o == nil {
+	keys := o.keys.Load()
+	if keys == nil {
 		return false
 	}
-	ends := o.ends.Load()
-	if ends == nil {
-		return false
+	for i := range *keys {
+		if matches(k, &(*keys)[i]) {
+			return true
+		}
 	}
-	out, back := &ends[0], &ends[1]
-	return matches(k, out) || matches(k, back)
+	return false
 }
 
+// matches compares; an address that is not known matches any.
 func matches(k, end *flow.Key) bool {
 	return k.SrcPort == end.SrcPort && k.DstPort == end.DstPort && k.Version == end.Version &&
 		(k.Src == end.Src || end.Src.IsZero()) && (k.Dst == end.Dst || end.Dst.IsZero())

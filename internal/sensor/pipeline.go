@@ -35,8 +35,9 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 	if p.sender, err = newSender(c, export.InStateDir, p.moved, log); err != nil {
 		return nil, err
 	}
-	p.own.set(p.sender.LocalAddr(), p.sender.RemoteAddr())
-	exclude := []capture.Exclusion{{Local: p.sender.LocalAddr(), Remote: p.sender.RemoteAddr()}}
+	ends := export.Endpoints{Local: p.sender.LocalAddr(), Remote: p.sender.RemoteAddr()}
+	p.own.set(ends)
+	exclude := exclusions(ends)
 	for _, cc := range c.captures(exclude) {
 		tap, err := capture.Open(ctx, cc, log)
 		if err != nil {
@@ -49,7 +50,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
-			w.log, w.meter.own = log, &p.own
+			w.log, w.meter.own, w.thread = log, &p.own, fmt.Sprintf("w%d %s", i, cc.Interface)
 			p.workers = append(p.workers, w)
 		}
 	}
@@ -67,6 +68,15 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 	ec.MaxDatagram, ec.FlushInterval, ec.Queue = c.Export.MaxDatagram, c.Export.FlushInterval.D(), c.Export.Queue
 	ec.Keeping, ec.StateDir, ec.Moved = keeping, c.StateDir, moved
 	return export.NewSender(ec, log)
+}
+
+// exclusions names the sensor's own traffic for the captures' filters.
+func exclusions(ends ...export.Endpoints) []capture.Exclusion {
+	var all []capture.Exclusion
+	for _, e := range ends {
+		all = append(all, capture.Exclusion{Local: e.Local, Remote: e.Remote})
+	}
+	return all
 }
 
 // captures gives the configuration of each interface's capture.

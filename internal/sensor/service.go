@@ -170,8 +170,8 @@ func (s *Service) metricsHandler() http.Handler {
 }
 
 // moved renews the captures' filters before a datagram leaves from or to a new address.
-func (p *pipeline) moved(_, to export.Endpoints) {
-	p.own.set(to.Local, to.Remote)
+func (p *pipeline) moved(from, to export.Endpoints) {
+	p.own.set(from, to)
 }
 
 // close lets go of everything that is open; no worker may run.

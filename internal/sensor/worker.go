@@ -24,6 +24,7 @@ const retryPause = 100 * time.Millisecond
 // worker is one ring's reader: it owns ring, decoder, table and batcher, and shares none of them.
 type worker struct {
 	name    string
+	thread  string // short, for ps and top
 	log     *slog.Logger
 	ring    *capture.Ring
 	clock   *clock
@@ -56,6 +57,7 @@ func (w *worker) emit(r *flow.Record) {
 func (w *worker) run(ctx, drain context.Context) error {
 	runtime.LockOSThread() // the ring's memory stays in one core's caches, and a frozen thread is this worker's alone
 	defer runtime.UnlockOSThread()
+	nameThread(w.thread)
 	visit := w.meter.visit
 	for {
 		_, err := w.ring.Walk(visit)

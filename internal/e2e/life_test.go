@@ -1,0 +1,258 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"flowsensor/internal/sensor"
+	"flowsensor/internal/store/influxtest"
+	"flowsensor/internal/testnet"
+)
+
+const fileStore = "[store]\nage = \"50ms\"\n"
+
+// lines gives the rows that the collector has written into files.
+func (r *rig) lines() []influxtest.Row {
+	r.t.Helper()
+	rows, err := influxtest.ReadLines(filepath.Join(r.dir, "lines"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rows
+}
+
+// eventually waits until the condition holds.
+func (r *rig) eventually(what string, holds func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func (r *rig) metric(page, name string) float64 {
+	r.t.Helper()
+	v, err := strconv.ParseFloat(r.metrics(page)[name], 64)
+	if err != nil {
+		r.t.Fatalf("%s: %v", name, err)
+	}
+	return v
+}
+
+// Stopped in the midst of things, the sensor exports and sends all it holds, within its bound; with two workers.
+func TestStopExportsEverything(t *testing.T) {
+	r := newRig(t, testnet.Config{})
+	r.start("[capture]\nworkers = 2\nring_size = \"4MiB\"\n[export]\ncollector = [\"127.0.0.1:9999\"]\nkey_file = KEY\n", fileStore)
+	books := known(t, r.span)
+	expected, packets, _, refused := total(books)
+	r.eventually("all packets read", func() bool {
+		return r.metric(sensorPage, "flow_sensor_read_packets_total") == float64(packets+refused["arp"]+refused["lldp"])
+	})
+	page := r.metrics(sensorPage)
+	for _, def := range sensor.Metrics() {
+		if !hasMetric(page, "flow_sensor_"+def.Name) && !strings.HasPrefix(def.Name, "noted_") && def.Name != "records_total" {
+			t.Errorf("metric %s is declared and never shown", def.Name)
+		}
+	}
+	start := time.Now()
+	r.stop()
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+	for _, w := range expected {
+		w.endReason = "shutdown"
+	}
+	compare(t, r, r.lines(), expected)
+	for name, text := range map[string]string{"sensor": "balanced=true", "collector": "dropped_records=0"} {
+		if !strings.Contains(r.log(name), text) {
+			t.Errorf("the %s's log lacks %s", name, text)
+		}
+	}
+}
+
+func hasMetric(page map[string]string, name string) bool {
+	for sample := range page {
+		if sample == name || strings.HasPrefix(sample, name+"{") {
+			return true
+		}
+	}
+	return false
+}
+
+// An interface that goes down, comes back, and is made anew under its name, is captured on all the same.
+func TestInterfaceComesBack(t *testing.T) {
+	r := newRig(t, testnet.Config{})
+	r.start(quickFlows, fileStore)
+	source := newScript(t, r.span.A, r.span.B)
+	send := func(port int64) {
+		t.Helper()
+		source.udp(want{src: "10.9.0.1", dst: "10.9.0.2", srcPort: port, dstPort: 7}, nil, 3, 100)
+		r.eventually(fmt.Sprintf("the flow of port %d", port), func() bool { return len(r.lines()) == len(source.rows) })
+	}
+	send(1)
+	if err := r.span.C.Down(); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("down seen", func() bool { return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0 })
+	if err := r.span.C.Up(); err != nil {
+		t.Fatal(err)
+	}
+	send(2)
+	before, err := r.span.C.Index()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.span.DeleteMirror(); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("deletion seen", func() bool { return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0 })
+	if err := r.span.CreateMirror(); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("capture again", func() bool { return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 1 })
+	send(3)
+	after, err := r.span.C.Index()
+	if err != nil {
+		t.Fatal(err)
+	}
+	indexes := map[int64]int64{}
+	for _, row := range r.lines() {
+		indexes[number(t, row, "src_port")] = number(t, row, "if_index")
+	}
+	if indexes[1] != int64(before) || indexes[2] != int64(before) || indexes[3] != int64(after) || before == after {
+		t.Errorf("interface indexes of the rows by port: %v, before %d, after %d", indexes, before, after)
+	}
+	r.stop()
+	compare(t, r, r.lines(), source.rows)
+	if !strings.Contains(r.log("sensor"), "balanced=true") {
+		t.Error("the ledger does not balance")
+	}
+}
+
+// One frozen worker thread silences the watchdog while the rest of the daemon goes on; freed, it goes on too.
+func TestFrozenWorkerSilencesWatchdog(t *testing.T) {
+	r := newRig(t, testnet.Config{})
+	heard := notifications(t, r)
+	r.environment = []string{"NOTIFY_SOCKET=" + filepath.Join(r.dir, "notify"), "WATCHDOG_USEC=1500000"}
+	r.start("[capture]\nworkers = 2\nring_size = \"4MiB\"\n"+quickFlows, fileStore)
+	expect(t, heard, "READY=1", 5*time.Second)
+	expect(t, heard, "WATCHDOG=1", 5*time.Second)
+
+	free := freeze(t, r.sensor.PID(), "w1 ")
+	silence := time.NewTimer(3 * time.Second)
+	limit := time.After(20 * time.Second)
+	for quiet := false; !quiet; {
+		select {
+		case text := <-heard:
+			if strings.Contains(text, "WATCHDOG=1") {
+				silence.Reset(3 * time.Second)
+			}
+		case <-silence.C:
+			quiet = true
+		case <-limit:
+			t.Fatal("the watchdog is still fed")
+		}
+	}
+	expect(t, heard, "STATUS=", 10*time.Second) // the daemon itself goes on
+	if !strings.Contains(r.log("sensor"), "workers stalled") || !strings.Contains(r.log("sensor"), r.span.C.Interface+"/1") {
+		t.Error("the log does not name the stalled worker")
+	}
+	free()
+	expect(t, heard, "WATCHDOG=1", 10*time.Second)
+	r.stop()
+}
+
+// notifications listens where the programs notify systemd.
+func notifications(t *testing.T, r *rig) <-chan string {
+	t.Helper()
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(r.dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 4096)
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			heard <- string(buf[:n])
+		}
+	}()
+	t.Cleanup(func() { _ = conn.Close() })
+	return heard
+}
+
+func expect(t *testing.T, heard <-chan string, text string, within time.Duration) {
+	t.Helper()
+	for limit := time.After(within); ; {
+		select {
+		case got := <-heard:
+			if strings.Contains(got, text) {
+				return
+			}
+		case <-limit:
+			t.Fatalf("did not hear %s", text)
+		}
+	}
+}
+
+// freeze stops the one thread of a process whose name begins so, as a debugger does, until the returned function frees it.
+func freeze(t *testing.T, pid int, name string) (free func()) {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/comm", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range tasks {
+		comm, err := os.ReadFile(path)
+		if err != nil || !strings.HasPrefix(string(comm), name) {
+			continue
+		}
+		tid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return attach(t, tid)
+	}
+	t.Fatalf("no thread of process %d is called %q: %v", pid, name, tasks)
+	return nil
+}
+
+// attach holds a thread by ptrace. Only the thread that attached may detach, so one goroutine keeps it.
+func attach(t *testing.T, tid int) (free func()) {
+	t.Helper()
+	release, held := make(chan struct{}), make(chan error)
+	go func() {
+		runtime.LockOSThread() // until it ends
+		err := syscall.PtraceAttach(tid)
+		if err == nil {
+			_, err = syscall.Wait4(tid, nil, syscall.WALL, nil)
+		}
+		held <- err
+		if err == nil {
+			<-release
+			held <- syscall.PtraceDetach(tid)
+		}
+	}()
+	if err := <-held; err != nil {
+		t.Fatalf("freeze thread %d: %v", tid, err)
+	}
+	return func() {
+		t.Helper()
+		close(release)
+		if err := <-held; err != nil {
+			t.Errorf("free thread %d: %v", tid, err)
+		}
+	}
+}

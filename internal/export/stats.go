@@ -1,0 +1,157 @@
+package export
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// Reason says why records were dropped. The String form is a metric label.
+type Reason uint8
+
+// The reasons, each a line of the ledger.
+const (
+	QueueFull     Reason = iota // the sender did not keep up: the worker dropped a whole batch
+	Shutdown                    // still here when Drain's deadline passed
+	SendError                   // the kernel refused the datagram for good
+	MessageSize                 // the path takes no datagram with even one record
+	SealError                   // the datagram could not be sealed
+	InvalidRecord               // flow.Record.Validate refuses the record: the collector would refuse the datagram
+	// Reasons is how many there are.
+	Reasons
+)
+
+var reasonNames = [Reasons]string{"queue_full", "shutdown", "send_error", "message_size", "seal_error", "invalid_record"}
+
+func (r Reason) String() string {
+	if r < Reasons {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("Reason(%d)", uint8(r))
+}
+
+// Amount is what a line of the ledger counts: records, and the packets and bytes in them.
+type Amount struct {
+	Records, Packets, Bytes uint64
+}
+
+// Plus gives the sum of two amounts.
+func (a Amount) Plus(b Amount) Amount {
+	return Amount{a.Records + b.Records, a.Packets + b.Packets, a.Bytes + b.Bytes}
+}
+
+// Minus gives the difference of two amounts; b must be part of a.
+func (a Amount) Minus(b Amount) Amount {
+	return Amount{a.Records - b.Records, a.Packets - b.Packets, a.Bytes - b.Bytes}
+}
+
+// Endpoints are the two ends of the sender's socket.
+type Endpoints struct {
+	Local, Remote netip.AddrPort
+}
+
+// Stats is a copy of the sender's counters. All of them only grow, unless the comment says otherwise.
+type Stats struct {
+	Added   Amount          // taken by Batchers; a Batcher publishes when it hands over and at every Flush
+	Sent    Amount          // in datagrams the kernel took
+	Dropped [Reasons]Amount // by reason
+	Pending Amount          // now: added, neither sent nor dropped yet
+
+	Datagrams uint64 // sent
+	Octets    uint64 // UDP payload of those datagrams
+
+	Refused      uint64 // ICMP port unreachable came back (ECONNREFUSED); the datagram in hand was sent after it
+	TooBig       uint64 // EMSGSIZE: the datagram was made anew, smaller
+	Congested    uint64 // times the sender had to wait for the kernel (EAGAIN, ENOBUFS)
+	SendErrors   uint64 // every other error of a send, also where the next try went through
+	Moves        uint64 // times the socket was replaced because the collector's or our address changed
+	ResolveFails uint64 // failed look-ups of the collector's name
+
+	QueueDepth    int // now: batches waiting for the sender
+	QueueCapacity int // batches
+	MaxDatagram   int // now: octets of UDP payload, after the path's limit
+	SendBuffer    int // octets, as the kernel reports it (twice what it granted, socket(7))
+
+	Turns      uint64        // of the sender's loop: while Run is at work it moves every few seconds, also when idle
+	StateFails uint64        // failed writes of the state file
+	StampLead  time.Duration // now: how far point times run ahead of the clock, 0 while they do not
+
+	Endpoints        // now
+	LastError string // the newest error's text, "" when there was none
+}
+
+// DroppedTotal sums what was dropped over the reasons.
+func (s *Stats) DroppedTotal() Amount {
+	var sum Amount
+	for _, d := range s.Dropped {
+		sum = sum.Plus(d)
+	}
+	return sum
+}
+
+// tally is an Amount that one or several goroutines add to while others read.
+type tally struct {
+	records, packets, bytes atomic.Uint64
+}
+
+func (t *tally) add(a Amount) {
+	t.records.Add(a.Records)
+	t.packets.Add(a.Packets)
+	t.bytes.Add(a.Bytes)
+}
+
+// store publishes the owner's running total.
+func (t *tally) store(a Amount) {
+	t.records.Store(a.Records)
+	t.packets.Store(a.Packets)
+	t.bytes.Store(a.Bytes)
+}
+
+func (t *tally) load() Amount {
+	return Amount{t.records.Load(), t.packets.Load(), t.bytes.Load()}
+}
+
+// counters are written by the sender's goroutine (dropped also by the workers) and read by Stats.
+type counters struct {
+	sent    tally
+	dropped [Reasons]tally
+
+	datagrams, octets                      atomic.Uint64
+	refused, tooBig, congested, sendErrors atomic.Uint64
+	moves, resolveFails, turns             atomic.Uint64
+
+	maxDatagram, sendBuffer atomic.Int64
+	stampLead               atomic.Int64
+	lastError               atomic.Pointer[string]
+}
+
+func (c *counters) fail(err error) {
+	text := err.Error()
+	c.lastError.Store(&text)
+}
+
+// Stats gives the counters as they stand. Safe for any goroutine.
+func (s *Sender) Stats() Stats {
+	c := &s.counters
+	out := Stats{
+		Sent:      c.sent.load(),
+		Datagrams: c.datagrams.Load(), Octets: c.octets.Load(),
+		Refused: c.refused.Load(), TooBig: c.tooBig.Load(), Congested: c.congested.Load(), SendErrors: c.sendErrors.Load(),
+		Moves: c.moves.Load(), ResolveFails: c.resolveFails.Load(),
+		QueueDepth: len(s.queue.full), QueueCapacity: cap(s.queue.full),
+		MaxDatagram: int(c.maxDatagram.Load()), SendBuffer: int(c.sendBuffer.Load()),
+		Turns: c.turns.Load(), StateFails: s.packer.stamps.fails(), StampLead: time.Duration(c.stampLead.Load()),
+		Endpoints: s.endpoints(),
+	}
+	for i := range out.Dropped {
+		out.Dropped[i] = c.dropped[i].load()
+	}
+	if text := c.lastError.Load(); text != nil {
+		out.LastError = *text
+	}
+	// Added last: it is published before a record can be sent or dropped, so Pending never wraps below zero.
+	out.Added = s.queue.added()
+	out.Pending = out.Added.Minus(out.Sent).Minus(out.DroppedTotal())
+	return out
+}

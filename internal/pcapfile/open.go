@@ -1,0 +1,93 @@
+package pcapfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// Open opens a capture file and reads its header; "-" is standard input. The kind of file is known by its content.
+func Open(path string) (*Reader, error) {
+	if path == "-" {
+		return newReader("standard input", os.Stdin, os.Stdin, 0)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	size := int64(0)
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	r, err := newReader(path, f, f, size)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r, nil
+}
+
+// NewReader reads a capture from r, which Close does not close.
+func NewReader(r io.Reader) (*Reader, error) { return newReader("capture", r, nil, 0) }
+
+func newReader(name string, from io.Reader, closer io.Closer, size int64) (*Reader, error) {
+	r := &Reader{name: name, closer: closer, total: size}
+	r.raw.r = from
+	r.src = newSource(&r.raw)
+	if err := r.open(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return r, nil
+}
+
+func (r *Reader) open() error {
+	head, err := r.src.need(4)
+	if err == nil && bytes.HasPrefix(head, gzipMagic) {
+		packed := io.MultiReader(bytes.NewReader(bytes.Clone(head)), &r.raw)
+		unpacked, err := gzip.NewReader(packed)
+		if err != nil {
+			return fmt.Errorf("gzip: %w", err)
+		}
+		r.src = newSource(unpacked)
+		head, err = r.src.need(4)
+		if err != nil {
+			return tooShort(head, err)
+		}
+	}
+	if err != nil {
+		return tooShort(head, err)
+	}
+	r.format, err = r.src.format()
+	return err
+}
+
+func tooShort(head []byte, err error) error {
+	switch {
+	case !errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	case len(head) == 0:
+		return fmt.Errorf("the file is empty: %w", ErrFormat)
+	default:
+		return fmt.Errorf("the file is only %d bytes long: %w", len(head), ErrFormat)
+	}
+}
+
+// format reads the file header: all of a pcap file's, of pcapng as much as says that it is one.
+func (s *source) format() (format, error) {
+	head := s.window()
+	if binary.BigEndian.Uint32(head) == blockSection {
+		return newPcapng(s)
+	}
+	if magic, ok := pcapMagics[binary.LittleEndian.Uint32(head)]; ok {
+		return newPcap(s, magic)
+	}
+	if magic, ok := pcapMagics[binary.BigEndian.Uint32(head)]; ok {
+		magic.order.big = true
+		return newPcap(s, magic)
+	}
+	return nil, fmt.Errorf("%s: %w", identify(head), ErrFormat)
+}
