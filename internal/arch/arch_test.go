@@ -43,6 +43,7 @@ var allowed = map[string]string{
 	"collector": "build config daemon flow ingest metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":         "",
+	"cli/clitest":  "",
 	"e2e":          "",
 	"testnet":      "",
 	"testnet/demo": "store/influxtest testnet",

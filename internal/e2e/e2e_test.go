@@ -153,7 +153,7 @@ func compare(t *testing.T, r *rig, rows []influxtest.Row, expected map[string]*w
 		if got != *w {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", w.key(), got, *w)
 		}
-		if row["sensor"] != "edge-1" || row["iface"] != r.span.C.Interface {
+		if row["sensor"] != "edge-1" || row["iface"] != r.sensing.Interface {
 			t.Errorf("%s: tags sensor=%v iface=%v", w.key(), row["sensor"], row["iface"])
 		}
 		if first, last := number(t, row, "first"), number(t, row, "last"); first > last || time.Since(time.UnixMicro(first)).Abs() > time.Minute {

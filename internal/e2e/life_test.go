@@ -5,12 +5,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gopacket/gopacket/layers"
 
 	"flowsensor/internal/sensor"
 	"flowsensor/internal/store/influxtest"
@@ -102,7 +105,9 @@ func TestInterfaceComesBack(t *testing.T) {
 	if err := r.span.C.Down(); err != nil {
 		t.Fatal(err)
 	}
-	r.eventually("down seen", func() bool { return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0 })
+	r.eventually("down seen", func() bool {
+		return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0
+	})
 	if err := r.span.C.Up(); err != nil {
 		t.Fatal(err)
 	}
@@ -114,11 +119,15 @@ func TestInterfaceComesBack(t *testing.T) {
 	if err := r.span.DeleteMirror(); err != nil {
 		t.Fatal(err)
 	}
-	r.eventually("deletion seen", func() bool { return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0 })
+	r.eventually("deletion seen", func() bool {
+		return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0
+	})
 	if err := r.span.CreateMirror(); err != nil {
 		t.Fatal(err)
 	}
-	r.eventually("capture again", func() bool { return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 1 })
+	r.eventually("capture again", func() bool {
+		return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 1
+	})
 	send(3)
 	after, err := r.span.C.Index()
 	if err != nil {
@@ -169,6 +178,57 @@ func TestFrozenWorkerSilencesWatchdog(t *testing.T) {
 	free()
 	expect(t, heard, "WATCHDOG=1", 10*time.Second)
 	r.stop()
+}
+
+// A sensor whose datagrams leave over the very interface it captures on makes no flow of them, nor of copies of them that
+// come back: plain and tagged ones are dropped by the kernel filter, those inside MPLS are refused by name.
+func TestOwnTrafficIsNoFlow(t *testing.T) {
+	r := newRig(t, testnet.Config{})
+	r.sensing, r.collecting = r.span.B, r.span.A
+	export := fmt.Sprintf("[export]\nflush_interval = \"50ms\"\ncollector = [\"%s:9999\"]\nkey_file = KEY\n", r.span.A.IPv4)
+	r.start("[flows]\ninactive_timeout = \"1s\"\n"+export, fileStore)
+	source := newScript(t, r.span.A, r.span.B)
+	out := want{src: r.span.B.IPv4.String(), dst: r.span.A.IPv4.String(), srcPort: r.localPort(), dstPort: 9999}
+	back := want{src: out.dst, dst: out.src, srcPort: out.dstPort, dstPort: out.srcPort}
+	const rounds = 20
+	for port := range int64(rounds) { // flows end all the time, and so datagrams leave all the time
+		source.udp(want{src: "10.9.0.1", dst: "10.9.0.2", srcPort: port + 1, dstPort: 7}, nil, 2, 100)
+		for _, own := range []want{out, back} {
+			ip := own.datagram(t, 200)
+			source.put(nil, layers.EthernetTypeIPv4, ip)
+			source.put([]uint16{7}, layers.EthernetTypeIPv4, ip)
+			source.put([]uint16{7, 8}, layers.EthernetTypeIPv4, ip)
+			source.put(nil, layers.EthernetTypeMPLSUnicast, append([]byte{0, 1, 1, 64}, ip...)) // one label, the last
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	r.eventually("all flows", func() bool { return len(r.lines()) >= len(source.rows) })
+	time.Sleep(1500 * time.Millisecond) // a flow of our own would be idle by now
+	if sent := r.metric(sensorPage, "flow_sensor_sent_datagrams_total"); sent < 5 {
+		t.Errorf("only %v datagrams left", sent)
+	}
+	if n := r.metric(sensorPage, `flow_sensor_refused_packets_total{reason="own_traffic"}`); n != 2*rounds {
+		t.Errorf("%v packets refused as own traffic, want %d", n, 2*rounds)
+	}
+	if n := r.metric(sensorPage, `flow_sensor_received_packets_total{iface="`+r.span.B.Interface+`"}`); n != float64(source.packets+2*rounds) {
+		t.Errorf("the ring received %v packets, want %d", n, source.packets+2*rounds)
+	}
+	r.stop()
+	compare(t, r, r.lines(), source.rows)
+}
+
+// localPort gives the port that the sensor sends from.
+func (r *rig) localPort() int64 {
+	r.t.Helper()
+	found := regexp.MustCompile(`local=\S+:(\d+)`).FindStringSubmatch(r.log("sensor"))
+	if found == nil {
+		r.t.Fatal("the sensor's log does not name its own address")
+	}
+	port, err := strconv.ParseInt(found[1], 10, 64)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return port
 }
 
 // notifications listens where the programs notify systemd.

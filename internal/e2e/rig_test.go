@@ -25,11 +25,13 @@ const (
 
 // rig is both programs in the namespace of a mirror port, and what they need.
 type rig struct {
-	t         *testing.T
-	span      *testnet.Net
-	dir       string
-	collector *testnet.Program
-	sensor    *testnet.Program
+	t    *testing.T
+	span *testnet.Net
+	// sensing and collecting are where the programs run, the mirror's namespace unless a test says otherwise.
+	sensing, collecting *testnet.Host
+	dir                 string
+	collector           *testnet.Program
+	sensor              *testnet.Program
 	// environment is given to the sensor, as NAME=value.
 	environment []string
 }
@@ -54,6 +56,7 @@ func programs(t *testing.T) string {
 func newRig(t *testing.T, c testnet.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, span: testnet.New(t, c), dir: t.TempDir()}
+	r.sensing, r.collecting = r.span.C, r.span.C
 	t.Cleanup(func() {
 		r.sensor.Kill()
 		r.collector.Kill()
@@ -82,10 +85,10 @@ func (r *rig) start(sensor, collector string) {
 		r.t.Fatal(err)
 	}
 	r.write("key", string(out), 0o600)
-	r.write("collector.toml", fmt.Sprintf("state_dir = %q\n[[sensor]]\nid = \"edge-1\"\nkey_files = [%q]\n[ingest]\nlisten = [\"127.0.0.1:9999\"]\n%s",
+	r.write("collector.toml", fmt.Sprintf("state_dir = %q\n[[sensor]]\nid = \"edge-1\"\nkey_files = [%q]\n[ingest]\nlisten = [\"0.0.0.0:9999\"]\n%s",
 		r.dir, key, collector), 0o644)
 	r.write("sensor.toml", fmt.Sprintf("id = \"edge-1\"\nstate_dir = %q\n[[interface]]\nname = %q\n%s",
-		r.dir, r.span.C.Interface, strings.ReplaceAll(sensor, "KEY", fmt.Sprintf("%q", key))), 0o644)
+		r.dir, r.sensing.Interface, strings.ReplaceAll(sensor, "KEY", fmt.Sprintf("%q", key))), 0o644)
 	r.collector = r.launch(ctx, bin, "collector", collectorPage)
 	r.sensor = r.launch(ctx, bin, "sensor", sensorPage)
 }
@@ -96,7 +99,7 @@ func (r *rig) launch(ctx context.Context, bin, name, page string) *testnet.Progr
 	if name == "sensor" {
 		args = append(slices.Clone(r.environment), args...)
 	}
-	p, err := r.span.C.Start(ctx, filepath.Join(r.dir, name+".log"), "env", args...)
+	p, err := r.host(page).Start(ctx, filepath.Join(r.dir, name+".log"), "env", args...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -104,6 +107,14 @@ func (r *rig) launch(ctx context.Context, bin, name, page string) *testnet.Progr
 		r.t.Fatal(err)
 	}
 	return p
+}
+
+// host is where the program with that page runs.
+func (r *rig) host(page string) *testnet.Host {
+	if page == sensorPage {
+		return r.sensing
+	}
+	return r.collecting
 }
 
 func (r *rig) write(name, text string, mode os.FileMode) {
@@ -127,7 +138,7 @@ func (r *rig) stop() {
 // metrics reads a program's page into a map from the sample's name, labels included, to its value's text.
 func (r *rig) metrics(page string) map[string]string {
 	r.t.Helper()
-	response, err := r.span.C.Client().Get(page + "/metrics")
+	response, err := r.host(page).Client().Get(page + "/metrics")
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -134,6 +134,17 @@ func (s *script) transport(w want, tags []uint16, proto layers.IPProtocol, layer
 	s.send(w, tags, serialize(s.t, network, layer, gopacket.Payload(make([]byte, payload))))
 }
 
+// datagram gives a UDP datagram of the flow as an IP packet.
+func (w *want) datagram(t *testing.T, payload int) []byte {
+	t.Helper()
+	network := w.network(layers.IPProtocolUDP)
+	udp := &layers.UDP{SrcPort: layers.UDPPort(w.srcPort), DstPort: layers.UDPPort(w.dstPort)}
+	if err := udp.SetNetworkLayerForChecksum(network.(gopacket.NetworkLayer)); err != nil {
+		t.Fatal(err)
+	}
+	return serialize(t, network, udp, gopacket.Payload(make([]byte, payload)))
+}
+
 // udp sends datagrams of one flow.
 func (s *script) udp(w want, tags []uint16, count, payload int) {
 	s.t.Helper()
