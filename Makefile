@@ -48,7 +48,7 @@ bench: ## run the benchmarks
 .PHONY: demo
 demo: build ## watch two namespaces talk through a mirror port; INFLUXDB=1 writes into a real InfluxDB
 	@$(NEED) $(DEMO_NEEDS) $(if $(INFLUXDB),influxd:influxdb)
-	go run ./internal/testnet/demo $(if $(INFLUXDB),-influxdb)
+	go run ./internal/testnet/demo $(if $(INFLUXDB),-store influxdb)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -23,7 +23,7 @@ type Program struct {
 	Example string // the commented configuration that `init` writes
 }
 
-// Root makes the root command with the commands that both programs have: init and version. Completions come with cobra. The path
+// Root makes the root command with the commands that both programs have: init, man and version. Completions come with cobra. The path
 // of the configuration stands in *config once the flags are parsed.
 func Root(p Program, config *string) *cobra.Command {
 	root := &cobra.Command{
@@ -32,7 +32,7 @@ func Root(p Program, config *string) *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(config, "config", "c", p.Config, "configuration file")
 	_ = root.MarkPersistentFlagFilename("config", "toml") // fails for an unknown flag only
-	root.AddCommand(initCommand(p), versionCommand(p.Name))
+	root.AddCommand(initCommand(p), manCommand(p), versionCommand(p.Name))
 	return root
 }
 
@@ -45,12 +45,13 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	if err == nil {
 		return daemon.ExitOK
 	}
-	fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err)
+	text, status := fmt.Sprintf("%s: %v\n", root.Name(), err), daemon.ExitCode(err)
 	if !started { // cobra refused the command line before any of our code ran
-		fmt.Fprintf(root.ErrOrStderr(), "Try '%s --help'.\n", root.Name())
-		return daemon.ExitConfig
+		text += fmt.Sprintf("Try '%s --help'.\n", root.Name())
+		status = daemon.ExitConfig
 	}
-	return daemon.ExitCode(err)
+	_, _ = fmt.Fprint(root.ErrOrStderr(), text) // nowhere is left to report to
+	return status
 }
 
 func versionCommand(name string) *cobra.Command {

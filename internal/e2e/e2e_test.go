@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,7 +73,7 @@ key_file = KEY
 `
 
 func TestEveryRowInInfluxDB(t *testing.T) {
-	r := newRig(t, testnet.Config{})
+	r := newRig(t)
 	server := r.influx()
 	r.start(quickFlows, fmt.Sprintf("[store]\nkind = \"influxdb\"\nage = \"100ms\"\n[store.influxdb]\nurl = %q\n", server.URL()))
 	books := known(t, r.span)
@@ -123,9 +124,7 @@ func (r *rig) count(server *influxtest.Server) int64 {
 func total(books []*script) (rows map[string]*want, packets, bytes int64, refused map[string]int64) {
 	rows, refused = make(map[string]*want), make(map[string]int64)
 	for _, s := range books {
-		for key, row := range s.rows {
-			rows[key] = row
-		}
+		maps.Copy(rows, s.rows)
 		for reason, n := range s.refused {
 			refused[reason] += n
 		}

@@ -17,7 +17,6 @@ import (
 
 	"flowsensor/internal/sensor"
 	"flowsensor/internal/store/influxtest"
-	"flowsensor/internal/testnet"
 )
 
 const fileStore = "[store]\nage = \"50ms\"\n"
@@ -42,9 +41,9 @@ func (r *rig) eventually(what string, holds func() bool) {
 	}
 }
 
-func (r *rig) metric(page, name string) float64 {
+func (r *rig) metric(name string) float64 {
 	r.t.Helper()
-	v, err := strconv.ParseFloat(r.metrics(page)[name], 64)
+	v, err := strconv.ParseFloat(r.metrics(sensorPage)[name], 64)
 	if err != nil {
 		r.t.Fatalf("%s: %v", name, err)
 	}
@@ -53,12 +52,12 @@ func (r *rig) metric(page, name string) float64 {
 
 // Stopped in the midst of things, the sensor exports and sends all it holds, within its bound; with two workers.
 func TestStopExportsEverything(t *testing.T) {
-	r := newRig(t, testnet.Config{})
+	r := newRig(t)
 	r.start("[capture]\nworkers = 2\nring_size = \"4MiB\"\n[export]\ncollector = [\"127.0.0.1:9999\"]\nkey_file = KEY\n", fileStore)
 	books := known(t, r.span)
 	expected, packets, _, refused := total(books)
 	r.eventually("all packets read", func() bool {
-		return r.metric(sensorPage, "flow_sensor_read_packets_total") == float64(packets+refused["arp"]+refused["lldp"])
+		return r.metric("flow_sensor_read_packets_total") == float64(packets+refused["arp"]+refused["lldp"])
 	})
 	page := r.metrics(sensorPage)
 	for _, def := range sensor.Metrics() {
@@ -93,7 +92,7 @@ func hasMetric(page map[string]string, name string) bool {
 
 // An interface that goes down, comes back, and is made anew under its name, is captured on all the same.
 func TestInterfaceComesBack(t *testing.T) {
-	r := newRig(t, testnet.Config{})
+	r := newRig(t)
 	r.start(quickFlows, fileStore)
 	source := newScript(t, r.span.A, r.span.B)
 	send := func(port int64) {
@@ -106,7 +105,7 @@ func TestInterfaceComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.eventually("down seen", func() bool {
-		return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0
+		return r.metric(`flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0
 	})
 	if err := r.span.C.Up(); err != nil {
 		t.Fatal(err)
@@ -120,13 +119,13 @@ func TestInterfaceComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.eventually("deletion seen", func() bool {
-		return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0
+		return r.metric(`flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 0
 	})
 	if err := r.span.CreateMirror(); err != nil {
 		t.Fatal(err)
 	}
 	r.eventually("capture again", func() bool {
-		return r.metric(sensorPage, `flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 1
+		return r.metric(`flow_sensor_capture_up{iface="`+r.span.C.Interface+`"}`) == 1
 	})
 	send(3)
 	after, err := r.span.C.Index()
@@ -149,7 +148,7 @@ func TestInterfaceComesBack(t *testing.T) {
 
 // One frozen worker thread silences the watchdog while the rest of the daemon goes on; freed, it goes on too.
 func TestFrozenWorkerSilencesWatchdog(t *testing.T) {
-	r := newRig(t, testnet.Config{})
+	r := newRig(t)
 	heard := notifications(t, r)
 	r.environment = []string{"NOTIFY_SOCKET=" + filepath.Join(r.dir, "notify"), "WATCHDOG_USEC=1500000"}
 	r.start("[capture]\nworkers = 2\nring_size = \"4MiB\"\n"+quickFlows, fileStore)
@@ -183,7 +182,7 @@ func TestFrozenWorkerSilencesWatchdog(t *testing.T) {
 // A sensor whose datagrams leave over the very interface it captures on makes no flow of them, nor of copies of them that
 // come back: plain and tagged ones are dropped by the kernel filter, those inside MPLS are refused by name.
 func TestOwnTrafficIsNoFlow(t *testing.T) {
-	r := newRig(t, testnet.Config{})
+	r := newRig(t)
 	r.sensing, r.collecting = r.span.B, r.span.A
 	export := fmt.Sprintf("[export]\nflush_interval = \"50ms\"\ncollector = [\"%s:9999\"]\nkey_file = KEY\n", r.span.A.IPv4)
 	r.start("[flows]\ninactive_timeout = \"1s\"\n"+export, fileStore)
@@ -204,13 +203,13 @@ func TestOwnTrafficIsNoFlow(t *testing.T) {
 	}
 	r.eventually("all flows", func() bool { return len(r.lines()) >= len(source.rows) })
 	time.Sleep(1500 * time.Millisecond) // a flow of our own would be idle by now
-	if sent := r.metric(sensorPage, "flow_sensor_sent_datagrams_total"); sent < 5 {
+	if sent := r.metric("flow_sensor_sent_datagrams_total"); sent < 5 {
 		t.Errorf("only %v datagrams left", sent)
 	}
-	if n := r.metric(sensorPage, `flow_sensor_refused_packets_total{reason="own_traffic"}`); n != 2*rounds {
+	if n := r.metric(`flow_sensor_refused_packets_total{reason="own_traffic"}`); n != 2*rounds {
 		t.Errorf("%v packets refused as own traffic, want %d", n, 2*rounds)
 	}
-	if n := r.metric(sensorPage, `flow_sensor_received_packets_total{iface="`+r.span.B.Interface+`"}`); n != float64(source.packets+2*rounds) {
+	if n := r.metric(`flow_sensor_received_packets_total{iface="` + r.span.B.Interface + `"}`); n != float64(source.packets+2*rounds) {
 		t.Errorf("the ring received %v packets, want %d", n, source.packets+2*rounds)
 	}
 	r.stop()

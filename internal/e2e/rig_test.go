@@ -53,9 +53,9 @@ func programs(t *testing.T) string {
 }
 
 // newRig makes the network and the keys.
-func newRig(t *testing.T, c testnet.Config) *rig {
+func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, span: testnet.New(t, c), dir: t.TempDir()}
+	r := &rig{t: t, span: testnet.New(t, testnet.Config{}), dir: t.TempDir()}
 	r.sensing, r.collecting = r.span.C, r.span.C
 	t.Cleanup(func() {
 		r.sensor.Kill()

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -98,8 +99,8 @@ func (s *script) put(tags []uint16, kind layers.EthernetType, body []byte) {
 	s.t.Helper()
 	var stack []gopacket.SerializableLayer
 	next := kind
-	for i := len(tags) - 1; i >= 0; i-- {
-		stack = append([]gopacket.SerializableLayer{&layers.Dot1Q{Priority: uint8(tags[i] >> 13), VLANIdentifier: tags[i] & 0xfff, Type: next}}, stack...)
+	for _, tag := range slices.Backward(tags) {
+		stack = append([]gopacket.SerializableLayer{&layers.Dot1Q{Priority: uint8(tag >> 13), VLANIdentifier: tag & 0xfff, Type: next}}, stack...)
 		next = layers.EthernetTypeDot1Q
 	}
 	stack = append([]gopacket.SerializableLayer{s.ethernet(next)}, stack...)

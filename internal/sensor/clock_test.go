@@ -8,7 +8,7 @@ import (
 const second = int64(time.Second)
 
 func TestClockSurvivesWallSteps(t *testing.T) {
-	mono, wall := int64(100*second), int64(1_000_000*second)
+	mono, wall := 100*second, 1_000_000*second
 	c := &clock{read: func() (int64, int64) { return mono, wall }}
 	c.tick()
 	first := c.monotonic(wall - second)

@@ -27,8 +27,9 @@ type meter struct {
 	time    timebase
 	own     *ownTraffic // nil where there is none, as in a file
 
-	n     int
-	batch [batchSize]flow.Packet
+	n       int
+	batch   [batchSize]flow.Packet
+	batches uint64 // that went to the table
 
 	frames, bytes, ownFrames, ownBytes uint64 // of the owner; see publish
 	published                          struct{ frames, bytes, ownFrames, ownBytes atomic.Uint64 }
@@ -62,8 +63,9 @@ func (m *meter) flush() {
 	batch := m.batch[:m.n]
 	now := m.time.convert(batch)
 	m.table.Account(batch, now)
-	m.table.Expire(now)
+	m.table.Expire(batch[len(batch)-1].Time)
 	m.n = 0
+	m.batches++
 }
 
 // publish shows the owner's counters to others.

@@ -12,14 +12,15 @@ import (
 	"flowsensor/internal/pcapfile"
 )
 
-// fileTime is the time base of capture files: their own stamps, wherever they go.
-type fileTime struct{}
+// fileTime is the time base of capture files: the stamp of the frame that was read last, wherever the stamps go.
+type fileTime struct{ now int64 }
 
-func (fileTime) convert(batch []flow.Packet) (now int64) { return batch[len(batch)-1].Time }
+func (t *fileTime) convert([]flow.Packet) (now int64) { return t.now }
 
 // Reader drives the decoder and the table over capture files, by capture time. One goroutine uses it.
 type Reader struct {
 	meter  meter
+	time   fileTime
 	filter *capture.FileFilter // nil takes all
 	file   *pcapfile.Reader    // being read
 	emit   func(r *flow.Record, iface string)
@@ -32,7 +33,7 @@ func NewReader(c FlowsConfig, filter *capture.FileFilter, emit func(r *flow.Reco
 	if err != nil {
 		return nil, err
 	}
-	r.meter.table, r.meter.decoder, r.meter.time = table, packet.NewDecoder(c.decoder()), fileTime{}
+	r.meter.table, r.meter.decoder, r.meter.time = table, packet.NewDecoder(c.decoder()), &r.time
 	return r, nil
 }
 
@@ -50,22 +51,23 @@ func (r *Reader) record(rec *flow.Record) {
 // read, and the error says where that is.
 func (r *Reader) Read(ctx context.Context, file *pcapfile.Reader) error {
 	r.file = file
-	visit := r.meter.visit
 	var refused error
-	if r.filter != nil {
-		visit = func(f *frame.Frame) {
+	visit := func(f *frame.Frame) {
+		if r.filter != nil {
 			match, err := r.filter.Match(ctx, f)
-			if match {
-				r.meter.visit(f)
-			}
 			if err != nil && refused == nil {
 				refused = err
 			}
+			if !match {
+				return
+			}
 		}
+		r.time.now = f.Time
+		r.meter.visit(f)
 	}
 	err := file.Walk(visit)
 	r.meter.flush()
-	r.meter.table.Flush(flow.EndEOF)
+	r.meter.table.Flush(r.time.now, flow.EndEOF)
 	r.meter.publish()
 	return errors.Join(err, refused)
 }

@@ -60,8 +60,12 @@ func (w *worker) run(ctx, drain context.Context) error {
 	nameThread(w.thread)
 	visit := w.meter.visit
 	for {
+		before := w.meter.batches
 		_, err := w.ring.Walk(visit)
 		w.turn()
+		if w.meter.batches == before {
+			w.idle()
+		}
 		switch {
 		case err == nil:
 			continue
@@ -78,11 +82,14 @@ func (w *worker) run(ctx, drain context.Context) error {
 	}
 }
 
-// turn is what a worker does between two walks, also on a silent link: nothing waits for a packet.
+// idle moves the table's sweep on where no packet does: nothing waits for a packet. While frames wait in the ring the
+// sweep goes by the packets' times instead, so that a backlog ages no flow early.
+func (w *worker) idle() { w.meter.table.Expire(w.clock.mono) }
+
+// turn is what a worker does between two walks, also on a silent link.
 func (w *worker) turn() {
 	w.meter.flush()
 	now := w.clock.tick()
-	w.meter.table.Expire(now)
 	w.batcher.Flush(now)
 	w.meter.publish()
 	w.clamped.Store(w.clock.clamped)
@@ -93,7 +100,7 @@ func (w *worker) turn() {
 func (w *worker) finish(drain context.Context) error {
 	w.turn()
 	w.batcher.WaitForRoom(drain)
-	w.meter.table.Flush(flow.EndShutdown)
+	w.meter.table.Flush(w.clock.mono, flow.EndShutdown)
 	w.batcher.Close()
 	w.beat.Tick()
 	return w.meter.table.Close()

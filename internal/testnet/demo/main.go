@@ -23,20 +23,20 @@ const limit = time.Minute
 
 func main() {
 	bin := flag.String("bin", "bin", "folder of flow-sensor and flow-collector")
-	influxdb := flag.Bool("influxdb", false, "write into a real InfluxDB, started for the demonstration")
+	store := flag.String("store", "files", "where the flows go: files, or influxdb for a real InfluxDB started for the demonstration")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := run(ctx, *bin, *influxdb); err != nil {
+	if err := run(ctx, *bin, *store); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1) //nolint:forbidigo,gocritic // this is main; nothing deferred matters any more
+		os.Exit(1)
 	}
 }
 
 // run is the demonstration from one end to the other.
-func run(ctx context.Context, bin string, influxdb bool) (err error) {
+func run(ctx context.Context, bin, store string) (err error) {
 	out := os.Stdout
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces need root: run it with sudo")
@@ -57,10 +57,14 @@ func run(ctx context.Context, bin string, influxdb bool) (err error) {
 
 	s := &stage{span: span, dir: dir, bin: bin}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if influxdb {
+	switch store {
+	case "influxdb":
 		if err := s.startDatabase(ctx); err != nil {
 			return err
 		}
+	case "files":
+	default:
+		return fmt.Errorf("store %q: want files or influxdb", store)
 	}
 	if err := s.start(ctx, out); err != nil {
 		return err
