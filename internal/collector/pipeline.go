@@ -94,9 +94,17 @@ func newOpener(c Config) (*seal.Opener, error) {
 
 func newWriter(c StoreConfig, log *slog.Logger) (writer, error) {
 	if c.Kind == kindInflux {
-		return influx.Open(c.InfluxDB.influx())
+		return opened(influx.Open(c.InfluxDB.influx()))
 	}
-	return files.Open(c.files(), log)
+	return opened(files.Open(c.files(), log))
+}
+
+// opened keeps a nil pointer that comes with an error from looking like a writer.
+func opened[W writer](w W, err error) (writer, error) {
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // sink is where ingest hands its batches over. It never blocks.

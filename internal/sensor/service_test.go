@@ -1,0 +1,123 @@
+package sensor_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"flowsensor/internal/daemon"
+	"flowsensor/internal/sensor"
+	"flowsensor/internal/testnet"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func writeKey(t *testing.T, path string) {
+	t.Helper()
+	key, err := sensor.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// configured writes a key and a configuration that captures on an interface, and loads it.
+func configured(t *testing.T, iface string) (string, sensor.Config) {
+	t.Helper()
+	dir := t.TempDir()
+	writeKey(t, filepath.Join(dir, "key"))
+	path := filepath.Join(dir, "sensor.toml")
+	text := fmt.Sprintf("id = \"edge-1\"\nstate_dir = %q\n[[interface]]\nname = %q\n[capture]\nring_size = \"1MiB\"\nworkers = 2\n"+
+		"[flows]\nmax_flows = 4096\n[export]\ncollector = [\"127.0.0.1:9\"]\nkey_file = %q\n[http]\nlisten = \"\"\n", dir, iface, filepath.Join(dir, "key"))
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := sensor.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, c
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestServiceLeavesNothingOpen(t *testing.T) {
+	testnet.RequireRoot(t)
+	before := 0
+	for round := range 3 {
+		path, c := configured(t, "lo")
+		monitor := daemon.NewMonitor(2*time.Second, nil)
+		s := sensor.NewService(path, c, monitor, slog.New(slog.DiscardHandler))
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		writeKey(t, filepath.Join(filepath.Dir(path), "key"))
+		if err := s.Reload(t.Context()); err != nil {
+			t.Errorf("reload: %v", err)
+		}
+		if err := os.WriteFile(path, []byte("nonsense"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "sensor.toml:1") {
+			t.Errorf("a broken configuration was reloaded: %v", err)
+		}
+		if conn, err := net.Dial("udp", "127.0.0.1:9"); err != nil {
+			t.Error(err)
+		} else {
+			_, _ = conn.Write([]byte("x")) // refused, and captured
+			_ = conn.Close()
+		}
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := s.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+		if l := s.Ledger(); !l.Balanced() || l.Received != l.Packets.Read+l.Dropped+l.Discarded || l.Flows != 0 {
+			t.Errorf("the ledger does not balance: %+v", l)
+		}
+		if names := monitor.Stalled(); len(names) != 0 {
+			t.Errorf("still watched: %v", names)
+		}
+		if round == 0 {
+			before = descriptors(t) // the poller's own are open from now on
+		} else if now := descriptors(t); now != before {
+			t.Errorf("%d descriptors open, were %d", now, before)
+		}
+	}
+}
+
+// What fails half-way leaves nothing open, and says what is wrong.
+func TestServiceStartIsAllOrNothing(t *testing.T) {
+	testnet.RequireRoot(t)
+	path, c := configured(t, "lo")
+	c.Interfaces = append(c.Interfaces, sensor.InterfaceConfig{Name: "nosuch0"})
+	before := descriptors(t)
+	s := sensor.NewService(path, c, daemon.NewMonitor(time.Minute, nil), slog.New(slog.DiscardHandler))
+	if err := s.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "nosuch0") {
+		t.Errorf("started: %v", err)
+	}
+	if now := descriptors(t); now != before {
+		t.Errorf("%d descriptors open, were %d", now, before)
+	}
+}
