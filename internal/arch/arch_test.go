@@ -42,11 +42,12 @@ var allowed = map[string]string{
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
 	"collector": "build config daemon flow ingest metrics seal store store/files store/influx",
 	// tests and the demonstration
-	"arch":         "",
-	"cli/clitest":  "",
-	"e2e":          "",
-	"testnet":      "",
-	"testnet/demo": "store/influxtest testnet",
+	"arch":           "",
+	"cli/clitest":    "",
+	"e2e":            "",
+	"packet/dissect": "",
+	"testnet":        "",
+	"testnet/demo":   "store/influxtest testnet",
 }
 
 func TestImports(t *testing.T) {

@@ -97,12 +97,15 @@ func Defaults() Config {
 }
 
 // Load reads and validates the file: all refusals at once, each with its line.
-func Load(path string) (Config, error) {
+func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+
+// load leaves to validate which parts must be right.
+func load(path string, validate func(*Config, *config.Document)) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
 		return Config{}, err
 	}
-	c.validate(doc)
+	validate(&c, doc)
 	return c, doc.Err()
 }

@@ -70,7 +70,11 @@ func ReadFiles(ctx context.Context, o ReadOptions) error {
 
 // load gives the configuration to read with.
 func (o *ReadOptions) load() (Config, error) {
-	c, err := Load(o.Config)
+	validate := (*Config).validateReading
+	if o.Out == nil {
+		validate = (*Config).validateSending
+	}
+	c, err := load(o.Config, validate)
 	if errors.Is(err, fs.ErrNotExist) && !o.Asked && o.Out != nil {
 		c, err = Defaults(), nil
 	}

@@ -36,6 +36,16 @@ func (c *Config) validate(doc *config.Document) {
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
 }
 
+// validateReading wants right what reading capture files needs, validateSending what sending their flows needs too: an
+// interface to capture on is no part of it.
+func (c *Config) validateReading(doc *config.Document) { c.Flows.validate(doc) }
+
+func (c *Config) validateSending(doc *config.Document) {
+	doc.Check("id", seal.ValidID(c.ID))
+	c.Flows.validate(doc)
+	c.Export.validate(doc)
+}
+
 func (c *Config) validateInterfaces(doc *config.Document) {
 	if len(c.Interfaces) == 0 {
 		doc.Checkf("interface", "no interface to capture on: add [[interface]] with name = \"...\" (`flow-sensor interfaces` lists them)")
