@@ -59,7 +59,7 @@ func flowsOf(tb testing.TB, path string) []flow.Record {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	table.Flush(flow.EndEOF)
+	table.Flush(0, flow.EndEOF)
 	return records
 }
 
