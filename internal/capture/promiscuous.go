@@ -29,22 +29,31 @@ func holdPromiscuous(h *netlink.Handle, dev device) (*promiscuityHolder, error) 
 	return &promiscuityHolder{conn: conn}, nil
 }
 
+// takeAttempts is how often promiscuity is taken before it counts as refused. Another holder that lets go at the same
+// moment hides ours from the count once, hardly ever twice.
+const takeAttempts = 5
+
 func takePromiscuous(h *netlink.Handle, dev device, conn *packet.Conn) error {
-	before, err := lookUp(h, dev.name)
-	if err != nil {
-		return err
+	for range takeAttempts {
+		before, err := lookUp(h, dev.name)
+		if err != nil {
+			return err
+		}
+		if err := conn.SetPromiscuous(true); err != nil {
+			return err
+		}
+		after, err := lookUp(h, dev.name)
+		if err != nil {
+			return err
+		}
+		if after.promiscuity > before.promiscuity {
+			return nil
+		}
+		if err := conn.SetPromiscuous(false); err != nil {
+			return err
+		}
 	}
-	if err := conn.SetPromiscuous(true); err != nil {
-		return err
-	}
-	after, err := lookUp(h, dev.name)
-	if err != nil {
-		return err
-	}
-	if after.promiscuity <= before.promiscuity {
-		return errNotPromiscuous
-	}
-	return nil
+	return errNotPromiscuous
 }
 
 // release lets go. A nil holder holds nothing.
