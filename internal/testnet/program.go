@@ -110,3 +110,13 @@ func (p *Program) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.done
 }
+
+// State is how the program ended and what it used, with the children it waited for; nil before Done is closed.
+func (p *Program) State() *os.ProcessState {
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState
+	default:
+		return nil
+	}
+}
