@@ -33,7 +33,7 @@ package capture
 //	packets lost before any ring                      Tap.Counters, Stats.Down
 //	tags taken off: bytes, length, BPF offsets        blocks.walk, compileLive
 //	merged segments                                   Offloads
-//	outgoing copies, own traffic                      buildFilter, excludeProgram
+//	outgoing copies, own traffic                      buildFilter, excludeProgram, Tap.SetExclude
 //	loads behind a packet's end in a filter           excludeProgram
 //	geometry: sizes, frames longer than a block       Config.Validate
 //	memory that is not there                          CheckMemory

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/bpf"
+
 	"flowsensor/internal/frame"
 )
 
@@ -141,17 +143,18 @@ func (r *Ring) install(e engine, link frame.LinkType) bool {
 	return true
 }
 
-// reject lets the engine take nothing more.
-func (r *Ring) reject() error {
+// setFilter swaps the filter of the engine in place.
+func (r *Ring) setFilter(prog []bpf.RawInstruction) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.engine == nil {
 		return nil
 	}
-	return setFilter(r.engine.fd(), rejectAll())
+	return setFilter(r.engine.fd(), prog)
 }
 
-// end makes the reader close the engine once it is read, and says what the ring is then. It follows reject and quiesce.
+// end makes the reader close the engine once it is read, and says what the ring is then. It follows a filter that rejects all,
+// and quiesce.
 func (r *Ring) end(then phase) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,7 +11,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"flowsensor/internal/frame"
@@ -35,7 +34,8 @@ type Tap struct {
 	mu       sync.Mutex // guards all below
 	dev      device
 	link     frame.LinkType
-	filter   []bpf.RawInstruction
+	user     *userFilter // nil until the first engines are in
+	exclude  []Exclusion
 	holder   *promiscuityHolder
 	offloads Offloads
 	attached bool // the rings have engines that are bound to dev
@@ -64,7 +64,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Tap, error) {
 	}
 	t := &Tap{
 		cfg: cfg, log: log.With("interface", cfg.Interface), now: time.Now, home: netns.None(),
-		ringEnded: make(chan struct{}, 1),
+		ringEnded: make(chan struct{}, 1), exclude: cfg.Exclude,
 	}
 	for range cfg.Workers {
 		t.rings = append(t.rings, newRing(t.ringEnded))
@@ -115,7 +115,7 @@ func (t *Tap) open(ctx context.Context) (err error) {
 
 // attach opens the rings on dev and lets frames in.
 func (t *Tap) attach(ctx context.Context, dev device) (err error) {
-	link, filter, err := t.program(ctx, dev)
+	user, err := t.compile(ctx, dev)
 	if err != nil {
 		return err
 	}
@@ -138,71 +138,37 @@ func (t *Tap) attach(ctx context.Context, dev device) (err error) {
 			return err
 		}
 	}
-	for _, e := range group {
-		if err := setFilter(e.fd(), filter); err != nil {
-			return fmt.Errorf("interface %s: %w", dev.name, err)
-		}
-	}
 	if now, err := lookUp(t.handle, dev.name); err == nil && now.index == dev.index {
 		dev = now // with the promiscuity just taken
 	}
-	return t.install(group, dev, link, filter, holder)
+	return t.install(group, dev, user, holder)
 }
 
-// install hands the engines to the rings, unless the tap has been stopped meanwhile.
-func (t *Tap) install(group []engine, dev device, link frame.LinkType, filter []bpf.RawInstruction, holder *promiscuityHolder) error {
+// install lets frames into the engines and hands them to the rings, unless the tap has been stopped meanwhile.
+func (t *Tap) install(group []engine, dev device, user *userFilter, holder *promiscuityHolder) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stopped {
 		return errStopped
 	}
-	for i, e := range group {
-		t.rings[i].install(e, link)
+	filter, err := t.filterLocked(user)
+	if err != nil {
+		return err
 	}
-	t.dev, t.link, t.filter, t.holder, t.attached, t.seen = dev, link, filter, holder, true, t.now()
+	for _, e := range group {
+		if err := setFilter(e.fd(), filter); err != nil {
+			return fmt.Errorf("interface %s: %w", dev.name, err)
+		}
+	}
+	for i, e := range group {
+		t.rings[i].install(e, user.link)
+	}
+	t.dev, t.link, t.user, t.holder, t.attached, t.seen = dev, user.link, user, holder, true, t.now()
 	t.offloads = t.ethtool.offloads(dev.name)
 	return nil
 }
 
 var errStopped = errors.New("the capture was stopped")
-
-// program gives the link type of dev and the filter for it, the same as before where the type is the same.
-func (t *Tap) program(ctx context.Context, dev device) (frame.LinkType, []bpf.RawInstruction, error) {
-	link, err := linkTypeOf(dev.hardware)
-	if err != nil {
-		return 0, nil, fmt.Errorf("interface %s: %w", dev.name, err)
-	}
-	t.mu.Lock()
-	filter, known := t.filter, t.link == link
-	t.mu.Unlock()
-	if filter != nil && known {
-		return link, filter, nil
-	}
-	var user []bpf.RawInstruction
-	if t.cfg.Filter != "" {
-		through, err := compilerDevice(t.handle, dev, link)
-		if err != nil {
-			return 0, nil, err
-		}
-		if user, err = compileLive(ctx, through, link, t.cfg.Filter); err != nil {
-			return 0, nil, err
-		}
-	}
-	filter, err = buildFilter(t.cfg.SnapLength, link, t.cfg.Exclude, user)
-	return link, filter, err
-}
-
-// compilerDevice gives the interface to compile a filter through. tcpdump refuses one that is down; loopback is of the
-// same link type, and always there.
-func compilerDevice(h *netlink.Handle, dev device, link frame.LinkType) (string, error) {
-	if dev.state != LinkDown || link != frame.Ethernet {
-		return dev.name, nil
-	}
-	if lo, err := lookUp(h, "lo"); err == nil && lo.state != LinkDown {
-		return lo.name, nil
-	}
-	return "", fmt.Errorf("interface %s is down, and tcpdump compiles a filter only for one that is up: set it up, or lo", dev.name)
-}
 
 // warnOffloads says when the interface begins to merge packets.
 func (t *Tap) warnOffloads(before, now Offloads) {
@@ -235,7 +201,7 @@ func (t *Tap) endRingsLocked(then phase) error {
 	var errs []error
 	if t.attached {
 		for _, r := range t.rings {
-			errs = append(errs, r.reject())
+			errs = append(errs, r.setFilter(rejectAll()))
 		}
 		quiesce()
 	}

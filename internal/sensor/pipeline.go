@@ -15,6 +15,7 @@ import (
 
 // pipeline is the sensor's parts, wired: ring -> decoder -> table -> batcher (one worker each) -> sender.
 type pipeline struct {
+	log     *slog.Logger
 	sender  *export.Sender
 	taps    []*capture.Tap
 	workers []*worker
@@ -23,7 +24,7 @@ type pipeline struct {
 
 // newPipeline opens and wires everything, or nothing. The sender comes first: its address is what the captures leave out.
 func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, err error) {
-	p := &pipeline{}
+	p := &pipeline{log: log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())

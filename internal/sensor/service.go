@@ -172,6 +172,12 @@ func (s *Service) metricsHandler() http.Handler {
 // moved renews the captures' filters before a datagram leaves from or to a new address.
 func (p *pipeline) moved(from, to export.Endpoints) {
 	p.own.set(from, to)
+	for _, tap := range p.taps {
+		if err := tap.SetExclude(exclusions(from, to)); err != nil {
+			// The decoder still knows its own traffic: it costs work, and counts as refused.
+			p.log.Error("cannot renew the filter of a capture: the sensor's own datagrams pass it", "interface", tap.Stats().Interface, "err", err)
+		}
+	}
 }
 
 // close lets go of everything that is open; no worker may run.
