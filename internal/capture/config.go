@@ -73,7 +73,7 @@ func (c Config) withDefaults() Config {
 	c.BlockSize = cmp.Or(c.BlockSize, DefaultBlockSize)
 	c.BlockTimeout = cmp.Or(c.BlockTimeout, DefaultBlockTimeout)
 	c.SnapLength = cmp.Or(c.SnapLength, DefaultSnapLength)
-	c.Engine = cmp.Or(c.Engine, defaultEngine)
+	c.Engine = cmp.Or(c.Engine, EngineRing)
 	return c
 }
 
@@ -101,7 +101,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("promiscuous: %d is unknown", c.Promiscuous)
 	case c.Fanout > FanoutQueue:
 		return fmt.Errorf("fanout: %d is unknown", c.Fanout)
-	case !c.Engine.available():
+	case !c.Engine.Available():
 		return fmt.Errorf("engine: %s is not part of this build", c.Engine)
 	}
 	for _, e := range c.Exclude {

@@ -2,14 +2,12 @@
 
 package capture
 
-const defaultEngine = EngineAFPacket
-
-// available reports whether the engine is part of this build.
-func (e Engine) available() bool { return e == EngineAFPacket || e == EngineRing }
+// Available reports whether the engine is part of this build.
+func (e Engine) Available() bool { return e <= EngineRing }
 
 func openEngine(spec engineSpec) (engine, error) {
-	if spec.cfg.Engine == EngineRing {
-		return openRing(spec)
+	if spec.cfg.Engine == EngineAFPacket {
+		return openAFPacket(spec)
 	}
-	return openAFPacket(spec)
+	return openRing(spec)
 }

@@ -2,9 +2,7 @@
 
 package capture
 
-const defaultEngine = EngineRing
-
-// available reports whether the engine is part of this build.
-func (e Engine) available() bool { return e == EngineRing }
+// Available reports whether the engine is part of this build.
+func (e Engine) Available() bool { return e <= EngineRing && e != EngineAFPacket }
 
 func openEngine(spec engineSpec) (engine, error) { return openRing(spec) }

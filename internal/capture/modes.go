@@ -63,7 +63,7 @@ func (f FanoutMode) kernel() int {
 // Engine is an implementation that reads a ring.
 type Engine uint8
 
-// The engines. The names in a configuration are "afpacket" and "ring"; the zero value is the build's default.
+// The engines. The names in a configuration are "afpacket" and "ring"; the zero value is "ring".
 const (
 	_              Engine = iota
 	EngineAFPacket        // github.com/google/gopacket/afpacket; in builds with cgo

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"flowsensor/etc"
+	"flowsensor/internal/capture"
 	"flowsensor/internal/config"
 	"flowsensor/internal/sensor"
 )
@@ -59,7 +60,7 @@ func TestConfigRefusals(t *testing.T) {
 		"long name":      {`name = "eth1"`, `name = "averyveryverylongname"`, "is no interface name"},
 		"twice":          {"\n[capture]\n", "\n[[interface]]\nname = \"eth1\"\n[capture]\n", `interface[1].name: "eth1" is named twice`},
 		"workers":        {"\nworkers = 1\n", "\nworkers = -1\n", "capture.workers: -1 is out of range: want 1 to 256"},
-		"engine":         {`engine = "afpacket"`, `engine = "pf_ring"`, "capture.engine"},
+		"engine":         {`engine = "ring"`, `engine = "pf_ring"`, "capture.engine"},
 		"fanout":         {`fanout = "hash"`, `fanout = "rollover"`, "capture.fanout"},
 		"block size":     {`block_size = "64KiB"`, `block_size = "65KiB"`, "capture.block_size: 65KiB: want a power of two"},
 		"ring size":      {`ring_size = "64MiB"`, `ring_size = "65KiB"`, "capture.ring_size: 65KiB: want a multiple of block_size"},
@@ -86,6 +87,20 @@ func TestConfigRefusals(t *testing.T) {
 func TestConfigReportsAllRefusalsAtOnce(t *testing.T) {
 	_, err := example(t, `max_flows = 1048576`, `max_flows = 3`, `level = "info"`, `level = "loud"`)
 	if err == nil || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A file that names the engine of the other build is refused where it stands, not when the capture opens.
+func TestConfigRefusesAnEngineOfTheOtherBuild(t *testing.T) {
+	_, err := example(t, `engine = "ring"`, `engine = "afpacket"`)
+	if capture.EngineAFPacket.Available() {
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if err == nil || !strings.Contains(err.Error(), "capture.engine: \"afpacket\" is not part of this build") {
 		t.Errorf("got %v", err)
 	}
 }

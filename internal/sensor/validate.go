@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"flowsensor/internal/capture"
 	"flowsensor/internal/config"
 	"flowsensor/internal/seal"
 )
@@ -67,6 +68,9 @@ func (c *Config) validateInterfaces(doc *config.Document) {
 }
 
 func (c *CaptureConfig) validate(doc *config.Document) {
+	if !c.Engine.Available() {
+		doc.Checkf("capture.engine", "%q is not part of this build, which was made without cgo: want %q", c.Engine, capture.EngineRing)
+	}
 	doc.Check("capture.workers", config.Between(c.Workers, 1, maxWorkers))
 	doc.Check("capture.snap_length", config.Between(c.SnapLength, minSnap, maxSnap))
 	doc.Check("capture.block_timeout", config.DurationBetween(c.BlockTimeout, time.Millisecond, time.Second))
