@@ -90,7 +90,7 @@ func BenchmarkExclusionLength(b *testing.B) {
 	var prog []bpf.RawInstruction
 	for b.Loop() {
 		var err error
-		if prog, err = capture.BuildFilter(256, frame.Ethernet, exclude, nil); err != nil {
+		if prog, err = capture.BuildFilter(capture.Config{SnapLength: 256}, frame.Ethernet, exclude, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -30,6 +30,8 @@ const (
 	maxBlockTimeout = time.Second
 	minSnapLength   = 64
 	maxSnapLength   = 256 << 10
+	// MaxSample keeps the sampled share within a quarter of a thousandth of 1/Sample: the kernel draws 32 bits.
+	MaxSample = 1_000_000
 	// frameSize only has to divide the block size: TPACKET_V3 packs frames of any length up to a block's. OptFrameSize 0
 	// would divide by zero in gopacket.
 	frameSize = 2048
@@ -52,7 +54,10 @@ type Config struct {
 	// SnapLength is how many octets of each frame are captured, from the link-layer header on.
 	SnapLength int
 	// Filter is a tcpdump expression; empty takes all. See Compile.
-	Filter      string
+	Filter string
+	// Sample takes one packet in so many, by chance, in the kernel filter; 0 and 1 take all. What it leaves out is in no
+	// count.
+	Sample      int
 	Promiscuous Promiscuity
 	Fanout      FanoutMode
 	// Exclude is the sensor's own traffic, which must not become flows.
@@ -73,6 +78,7 @@ func (c Config) withDefaults() Config {
 	c.BlockSize = cmp.Or(c.BlockSize, DefaultBlockSize)
 	c.BlockTimeout = cmp.Or(c.BlockTimeout, DefaultBlockTimeout)
 	c.SnapLength = cmp.Or(c.SnapLength, DefaultSnapLength)
+	c.Sample = cmp.Or(c.Sample, 1)
 	c.Engine = cmp.Or(c.Engine, EngineRing)
 	return c
 }
@@ -97,6 +103,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("block_timeout: %v is not whole milliseconds within 1ms..%v", c.BlockTimeout, maxBlockTimeout)
 	case c.SnapLength < minSnapLength || c.SnapLength > maxSnapLength:
 		return fmt.Errorf("snap_length: %d is not within %d..%d", c.SnapLength, minSnapLength, maxSnapLength)
+	case c.Sample < 1 || c.Sample > MaxSample:
+		return fmt.Errorf("sample: %d is not within 1..%d", c.Sample, MaxSample)
 	case c.Promiscuous > PromiscuousOff:
 		return fmt.Errorf("promiscuous: %d is unknown", c.Promiscuous)
 	case c.Fanout > FanoutQueue:

@@ -35,6 +35,8 @@ func TestValidate(t *testing.T) {
 		"negative timeout":    {func(c *capture.Config) { c.BlockTimeout = -time.Millisecond }, "block_timeout"},
 		"short snap":          {func(c *capture.Config) { c.SnapLength = 14 }, "snap_length"},
 		"long snap":           {func(c *capture.Config) { c.SnapLength = 1 << 20 }, "snap_length"},
+		"negative sample":     {func(c *capture.Config) { c.Sample = -2 }, "sample"},
+		"sparse sample":       {func(c *capture.Config) { c.Sample = capture.MaxSample + 1 }, "sample"},
 		"unknown promiscuity": {func(c *capture.Config) { c.Promiscuous = 9 }, "promiscuous"},
 		"unknown fanout":      {func(c *capture.Config) { c.Fanout = 9 }, "fanout"},
 		"unknown engine":      {func(c *capture.Config) { c.Engine = 9 }, "engine"},

@@ -35,6 +35,7 @@ package capture
 //	merged segments                                   Offloads
 //	outgoing copies, own traffic                      buildFilter, excludeProgram, Tap.SetExclude
 //	loads behind a packet's end in a filter           excludeProgram
+//	a sample by every Nth packet                      sampleProgram: by chance, or traffic in step with it would fool it
 //	geometry: sizes, frames longer than a block       Config.Validate
 //	memory that is not there                          CheckMemory
 //	promiscuity that is not taken, or not given back  holdPromiscuous

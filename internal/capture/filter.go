@@ -18,27 +18,30 @@ const maxInstructions = 4096
 func rejectAll() []bpf.RawInstruction { return []bpf.RawInstruction{{Op: opReturn}} }
 
 // buildFilter gives the kernel filter of a tap: it drops what this machine sends (the interface of a mirror port sends
-// nothing that was on the mirrored wire, and loopback would count everything twice) and the excluded conversations, and
-// ends with the user's program, or with taking everything; what it takes is cut to snap octets.
+// nothing that was on the mirrored wire, and loopback would count everything twice) and the excluded conversations, takes
+// its sample of the rest, and ends with the user's program, or with taking everything; what it takes is cut to the snap
+// length. Chance does not look at the packet, so a sample of what the user's program takes is the same as what the
+// program takes of a sample; this way round it runs for fewer packets.
 //
 // PACKET_IGNORE_OUTGOING would be simpler, but a fanout group ignores it, and its fanout flag is silently ignored by
 // older kernels.
-func buildFilter(snap int, link frame.LinkType, exclude []Exclusion, user []bpf.RawInstruction) ([]bpf.RawInstruction, error) {
+func buildFilter(cfg Config, link frame.LinkType, exclude []Exclusion, user []bpf.RawInstruction) ([]bpf.RawInstruction, error) {
 	ins := []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType}, // sll_pkttype
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipFalse: 1},
 		bpf.RetConstant{Val: 0},
 	}
 	ins = append(ins, excludeProgram(link, exclude)...)
+	ins = append(ins, sampleProgram(cfg.Sample)...)
 	if len(user) == 0 {
-		ins = append(ins, bpf.RetConstant{Val: uint32(snap)})
+		ins = append(ins, bpf.RetConstant{Val: uint32(cfg.SnapLength)})
 	}
 	prog, err := bpf.Assemble(ins)
 	if err != nil {
 		return nil, fmt.Errorf("assemble the filter: %w", err)
 	}
 	if len(user) > 0 {
-		tail, err := returnSnap(user, snap)
+		tail, err := returnSnap(user, cfg.SnapLength)
 		if err != nil {
 			return nil, err
 		}
@@ -48,6 +51,20 @@ func buildFilter(snap int, link frame.LinkType, exclude []Exclusion, user []bpf.
 		return nil, fmt.Errorf("the filter takes %d instructions, the kernel allows %d: shorten the filter expression", len(prog), maxInstructions)
 	}
 	return prog, nil
+}
+
+// sampleProgram gives the instructions that drop all but one packet in n and fall through for that one: the kernel's random
+// number (bpf_user_rnd_u32 in kernel/bpf/core.c) is below 2^32/n. A threshold is as near to 1/n as a remainder would be,
+// exact for powers of two, and costs no division.
+func sampleProgram(n int) []bpf.Instruction {
+	if n <= 1 {
+		return nil
+	}
+	return []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtRand},
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: uint32((1<<32 + uint64(n)/2) / uint64(n)), SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
+	}
 }
 
 // returnSnap makes every accepting return of prog return snap.

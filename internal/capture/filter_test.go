@@ -207,7 +207,7 @@ func TestFilterEndsWithTheUsersProgram(t *testing.T) {
 	user := []bpf.RawInstruction{
 		{Op: 0x28, K: 12}, {Op: 0x15, Jt: 0, Jf: 1, K: 0x800}, {Op: 0x06, K: 262144}, {Op: 0x06, K: 0},
 	}
-	prog, err := capture.BuildFilter(256, frame.Ethernet, nil, user)
+	prog, err := capture.BuildFilter(capture.Config{SnapLength: 256}, frame.Ethernet, nil, user)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,14 +218,14 @@ func TestFilterEndsWithTheUsersProgram(t *testing.T) {
 	if user[2].K != 262144 {
 		t.Error("the user's program was changed in place")
 	}
-	if prog, err = capture.BuildFilter(256, frame.Ethernet, nil, nil); err != nil || prog[len(prog)-1].K != 256 {
+	if prog, err = capture.BuildFilter(capture.Config{SnapLength: 256}, frame.Ethernet, nil, nil); err != nil || prog[len(prog)-1].K != 256 {
 		t.Errorf("without a program: %v, %v", prog, err)
 	}
 	for name, bad := range map[string][]bpf.RawInstruction{
 		"returns A": {{Op: 0x16}},
 		"too long":  append(make([]bpf.RawInstruction, 4095), bpf.RawInstruction{Op: 0x06}),
 	} {
-		if _, err := capture.BuildFilter(256, frame.Ethernet, nil, bad); err == nil {
+		if _, err := capture.BuildFilter(capture.Config{SnapLength: 256}, frame.Ethernet, nil, bad); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -245,13 +245,13 @@ func TestManyExclusions(t *testing.T) {
 			t.Errorf("sensor %d", i)
 		}
 	}
-	if _, err := capture.BuildFilter(256, frame.Ethernet, exclude, nil); err != nil {
+	if _, err := capture.BuildFilter(capture.Config{SnapLength: 256}, frame.Ethernet, exclude, nil); err != nil {
 		t.Error(err)
 	}
 	for len(exclude) < 200 {
 		exclude = append(exclude, exclude[0])
 	}
-	if _, err := capture.BuildFilter(256, frame.Ethernet, exclude, nil); err == nil || !strings.Contains(err.Error(), "4096") {
+	if _, err := capture.BuildFilter(capture.Config{SnapLength: 256}, frame.Ethernet, exclude, nil); err == nil || !strings.Contains(err.Error(), "4096") {
 		t.Errorf("a program longer than the kernel allows: %v", err)
 	}
 }

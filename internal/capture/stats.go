@@ -38,6 +38,7 @@ type Stats struct {
 	IfIndex   uint32 // of the interface captured on, or last captured on
 	LinkType  frame.LinkType
 	Engine    Engine
+	Sample    int // one packet in so many is received, of those that the filter takes
 	Link      LinkState
 	// Capturing says that every ring has a socket: the interface is there, though it may be down.
 	Capturing bool
@@ -65,7 +66,7 @@ func (t *Tap) state() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := Stats{
-		Interface: t.cfg.Interface, IfIndex: uint32(t.dev.index), LinkType: t.link, Engine: t.cfg.Engine, Link: t.dev.state,
+		Interface: t.cfg.Interface, IfIndex: uint32(t.dev.index), LinkType: t.link, Engine: t.cfg.Engine, Sample: t.cfg.Sample, Link: t.dev.state,
 		Reopened: t.reopened, Down: t.down, Promiscuity: t.dev.promiscuity, Offloads: t.offloads, Capturing: t.attached,
 	}
 	if t.dev.state != LinkUp {

@@ -104,7 +104,8 @@ func (t *Tap) open(ctx context.Context) (err error) {
 		return err
 	}
 	t.log.Info("capturing", "if_index", dev.index, "link", dev.state, "link_type", t.link, "engine", t.cfg.Engine,
-		"workers", t.cfg.Workers, "ring_mib", t.cfg.RingSize>>20, "snap_length", t.cfg.SnapLength)
+		"workers", t.cfg.Workers, "ring_mib", t.cfg.RingSize>>20, "snap_length", t.cfg.SnapLength,
+		"sample", t.cfg.Sample)
 	t.warnOffloads(Offloads{}, t.offloads)
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel

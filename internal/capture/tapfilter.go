@@ -58,7 +58,7 @@ func compilerDevice(h *netlink.Handle, dev device, link frame.LinkType) (string,
 // filterLocked gives the whole kernel filter as of now. Who sets it on a socket that takes frames, or is about to, holds
 // t.mu from here until it is set: so no ring is left with the exclusions of before.
 func (t *Tap) filterLocked(user *userFilter) ([]bpf.RawInstruction, error) {
-	return buildFilter(t.cfg.SnapLength, user.link, t.exclude, user.prog)
+	return buildFilter(t.cfg, user.link, t.exclude, user.prog)
 }
 
 // SetExclude puts other exclusions in the place of those captured with so far, on every ring and on those of an interface

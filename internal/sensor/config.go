@@ -39,6 +39,7 @@ type CaptureConfig struct {
 	SnapLength   int                `toml:"snap_length"`
 	Promiscuous  bool               `toml:"promiscuous"`
 	Filter       string             `toml:"filter"`
+	Sample       int                `toml:"sample"`
 }
 
 // FlowsConfig is [flows].
@@ -82,7 +83,7 @@ func Defaults() Config {
 		Capture: CaptureConfig{
 			Engine: capture.EngineRing, Workers: 1, Fanout: capture.FanoutHash, RingSize: capture.DefaultRingSize,
 			BlockSize: capture.DefaultBlockSize, BlockTimeout: config.Duration(capture.DefaultBlockTimeout),
-			SnapLength: capture.DefaultSnapLength, Promiscuous: true,
+			SnapLength: capture.DefaultSnapLength, Promiscuous: true, Sample: 1,
 		},
 		Flows: FlowsConfig{
 			MaxFlows: 1 << 20, ActiveTimeout: config.Duration(time.Minute), InactiveTimeout: config.Duration(15 * time.Second),

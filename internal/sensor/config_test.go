@@ -66,6 +66,7 @@ func TestConfigRefusals(t *testing.T) {
 		"ring size":      {`ring_size = "64MiB"`, `ring_size = "65KiB"`, "capture.ring_size: 65KiB: want a multiple of block_size"},
 		"block timeout":  {`block_timeout = "20ms"`, `block_timeout = "2s"`, "capture.block_timeout: 2s is out of range"},
 		"snap":           {`snap_length = 256`, `snap_length = 20`, "capture.snap_length: 20 is out of range"},
+		"sample":         {`sample = 1`, `sample = 0`, "capture.sample: 0 is out of range: want 1 to 1000000"},
 		"unit":           {`active_timeout = "60s"`, `active_timeout = 60`, `"60" is not a duration`},
 		"max flows":      {`max_flows = 1048576`, `max_flows = 3`, "flows.max_flows: 3 is out of range"},
 		"no collector":   {`collector = ["127.0.0.1:9999"]`, `collector = []`, "export.collector: must name the collector"},

@@ -18,6 +18,7 @@ var metricDefs = []metrics.Def{
 	{Name: "ring_discarded_packets_total", Help: "Packets left unread in a ring at its end.", Labels: []string{"iface"}},
 	{Name: "ring_freezes_total", Help: "Times a ring ran full.", Labels: []string{"iface"}},
 	{Name: "capture_up", Help: "Whether the interface is there and up.", Labels: []string{"iface"}},
+	{Name: "capture_sample", Help: "One packet in so many is captured; 1 is all.", Labels: []string{"iface"}},
 	{Name: "capture_reopened_total", Help: "Times the rings were opened anew because the interface was made anew.", Labels: []string{"iface"}},
 	{Name: "capture_down_seconds_total", Help: "Time without a capture because the interface was down or gone.", Labels: []string{"iface"}},
 	{Name: "read_packets_total", Help: "Packets read from the rings."},
@@ -57,6 +58,7 @@ func (s *Service) readMetrics(put metrics.Put) {
 		put("ring_discarded_packets_total", float64(t.Discarded), t.Interface)
 		put("ring_freezes_total", float64(t.Freezes), t.Interface)
 		put("capture_up", up, t.Interface)
+		put("capture_sample", float64(t.Sample), t.Interface)
 		put("capture_reopened_total", float64(t.Reopened), t.Interface)
 		put("capture_down_seconds_total", t.Down.Seconds(), t.Interface)
 	}

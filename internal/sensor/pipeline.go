@@ -51,11 +51,20 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
+			w.sampling = sampling(cc.Sample)
 			w.log, w.meter.own, w.thread = log, &p.own, fmt.Sprintf("w%d %s", i, cc.Interface)
 			p.workers = append(p.workers, w)
 		}
 	}
 	return p, nil
+}
+
+// sampling is how a record says that one packet in n was taken: not at all where all were.
+func sampling(n int) uint32 {
+	if n <= 1 {
+		return 0
+	}
+	return uint32(n)
 }
 
 // newSender makes the sender of a configuration. Where it keeps its marks is up to the caller.
@@ -87,7 +96,7 @@ func (c *Config) captures(exclude []capture.Exclusion) []capture.Config {
 		cc := capture.Config{
 			Interface: in.Name, Workers: in.Workers, RingSize: c.Capture.RingSize.Int(), BlockSize: c.Capture.BlockSize.Int(),
 			BlockTimeout: c.Capture.BlockTimeout.D(), SnapLength: c.Capture.SnapLength, Filter: in.Filter,
-			Fanout: c.Capture.Fanout, Exclude: exclude, Engine: c.Capture.Engine,
+			Fanout: c.Capture.Fanout, Exclude: exclude, Sample: c.Capture.Sample, Engine: c.Capture.Engine,
 		}
 		if cc.Workers == 0 {
 			cc.Workers = c.Capture.Workers

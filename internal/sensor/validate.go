@@ -72,6 +72,7 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 		doc.Checkf("capture.engine", "%q is not part of this build, which was made without cgo: want %q", c.Engine, capture.EngineRing)
 	}
 	doc.Check("capture.workers", config.Between(c.Workers, 1, maxWorkers))
+	doc.Check("capture.sample", config.Between(c.Sample, 1, capture.MaxSample))
 	doc.Check("capture.snap_length", config.Between(c.SnapLength, minSnap, maxSnap))
 	doc.Check("capture.block_timeout", config.DurationBetween(c.BlockTimeout, time.Millisecond, time.Second))
 	switch block := c.BlockSize.Int(); {

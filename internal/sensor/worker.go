@@ -32,6 +32,8 @@ type worker struct {
 	batcher *export.Batcher
 	beat    daemon.Beat
 	clamped atomic.Uint64
+	// sampling is the rate that every record carries; 0 where every packet is taken.
+	sampling uint32
 }
 
 func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c FlowsConfig) (*worker, error) {
@@ -48,6 +50,7 @@ func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c Flows
 
 // emit takes a record out of the table, on the worker's goroutine.
 func (w *worker) emit(r *flow.Record) {
+	r.Sampling = w.sampling
 	r.First, r.Last = w.clock.wall(r.First), w.clock.wall(r.Last)
 	w.batcher.Add(r)
 }
