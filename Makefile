@@ -8,12 +8,15 @@ TOOL := go tool -modfile=internal/tools/go.mod
 NEED := packaging/build/need
 FUZZTIME ?= 30s
 # What the tests and the demonstration use beside Go: program:package.
-TEST_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump tshark:tshark influxd:influxdb
+TEST_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump tshark:tshark influxd:influxdb influx:influxdb-client systemd-analyze:systemd
+PACKAGE_NEEDS := mmdebstrap:mmdebstrap systemd-nspawn:systemd-container lintian:lintian rpmlint:rpmlint readelf:binutils nsenter:util-linux pgrep:procps
+PEER_NEEDS := tcpreplay:tcpreplay softflowd:softflowd softflowctl:softflowd pmacctd:pmacct nfpcapd:nfdump argus:argus-server \
+	racount:argus-client taskset:util-linux nsenter:util-linux
 DEMO_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build both programs into bin/
@@ -24,6 +27,7 @@ build: ## build both programs into bin/
 .PHONY: test
 test: build ## run every test, then all of them again under the race detector; root runs the privileged ones too
 	@$(NEED) --optional $(TEST_NEEDS)
+	@[ "$$(id -u)" -eq 0 ] || echo "not root: tests that make network namespaces or capture are skipped; run them with sudo make test"
 	go test -count=1 -timeout 20m ./...
 	go test -count=1 -timeout 20m -race -short ./...
 
@@ -45,10 +49,24 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem -short ./...
 
+.PHONY: bench-peers
+bench-peers: build ## race flow-sensor against the probes that Debian has, as root; QUICK=1 takes two minutes, otherwise ten
+	@$(NEED) $(PEER_NEEDS)
+	PATH=$$PATH:/usr/sbin:/sbin go run ./internal/bench/peers $(if $(QUICK),-quick)
+
 .PHONY: demo
 demo: build ## watch two namespaces talk through a mirror port; INFLUXDB=1 writes into a real InfluxDB
-	@$(NEED) $(DEMO_NEEDS) $(if $(INFLUXDB),influxd:influxdb)
-	go run ./internal/testnet/demo $(if $(INFLUXDB),-store influxdb)
+	@$(NEED) $(DEMO_NEEDS) $(if $(filter 1,$(INFLUXDB)),influxd:influxdb)
+	go run ./internal/testnet/demo $(if $(filter 1,$(INFLUXDB)),-store influxdb)
+
+.PHONY: packages
+packages: ## build the packages into dist/: deb and rpm, amd64 and arm64
+	packaging/build/packages $(VERSION)
+
+.PHONY: test-packages
+test-packages: ## live through the packages in throw-away Debians with a real systemd; as root
+	@$(NEED) $(PACKAGE_NEEDS)
+	packaging/test/run
 
 .PHONY: clean
 clean: ## remove what was built
