@@ -43,6 +43,8 @@ var allowed = map[string]string{
 	"collector": "build config daemon flow ingest metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
+	"bench/peers":    "bench/trace testnet",
+	"bench/trace":    "",
 	"cli/clitest":    "",
 	"e2e":            "",
 	"packet/dissect": "",
