@@ -38,5 +38,7 @@ func command() *cobra.Command {
 
 // interruptible gives a context that ends with SIGINT or SIGTERM, for the commands that are not the daemon.
 func interruptible(parent context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	return ctx, stop
 }

@@ -29,6 +29,9 @@ const (
 // ErrNoCompiler says that tcpdump, which compiles filter expressions, is not installed.
 var ErrNoCompiler = errors.New("a filter needs the tcpdump program: apt install tcpdump, or dnf install tcpdump")
 
+// ErrFilter says that tcpdump does not take the expression: the same again would fail the same way.
+var ErrFilter = errors.New("filter expression refused")
+
 // Filter expressions are pcap-filter(7), compiled by the system's tcpdump: what it means is what tcpdump would show. The
 // expression is one argument behind "--": no shell and no option can come of it.
 
@@ -80,9 +83,9 @@ func runCompiler(ctx context.Context, stdin []byte, expr string, args ...string)
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
 		if ctxErr := ctx.Err(); ctxErr != nil {
-			err = ctxErr
+			return nil, fmt.Errorf("filter %q: tcpdump: %w: %s", expr, ctxErr, lastWords(words.text))
 		}
-		return nil, fmt.Errorf("filter %q: tcpdump: %w: %s", expr, err, lastWords(words.text))
+		return nil, fmt.Errorf("%w: %q: tcpdump: %w: %s", ErrFilter, expr, err, lastWords(words.text))
 	}
 	prog, err := parseProgram(out.text)
 	if err != nil {

@@ -124,7 +124,7 @@ func TestAvailableMemory(t *testing.T) {
 		}
 	}
 	// A sandbox may hide the file.
-	if n, err := capture.AvailableMemory("/nonexistent/meminfo"); err != nil || n < 1<<20 {
+	if n, err := capture.AvailableMemoryOf("/nonexistent/meminfo"); err != nil || n < 1<<20 {
 		t.Errorf("%d, %v", n, err)
 	}
 }

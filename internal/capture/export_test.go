@@ -8,7 +8,7 @@ var (
 	FindCompiler      = findCompiler
 	CheckMemoryOf     = checkMemory
 	ParseMemAvailable = parseMemAvailable
-	AvailableMemory   = availableMemory
+	AvailableMemoryOf = availableMemory
 )
 
 // Taken is what has been received by the counts taken so far, without taking them.

@@ -14,6 +14,7 @@ import (
 type FileFilter struct {
 	expr     string
 	machines map[frame.LinkType]*machine
+	refused  map[frame.LinkType]error
 	last     *machine
 	lastLink frame.LinkType
 }
@@ -21,7 +22,7 @@ type FileFilter struct {
 // NewFileFilter compiles a tcpdump expression for frames of the given link types, so that an expression that cannot be
 // is refused before the first frame; other link types are compiled when they are met. An empty expression accepts all.
 func NewFileFilter(ctx context.Context, expr string, links ...frame.LinkType) (*FileFilter, error) {
-	f := &FileFilter{expr: strings.TrimSpace(expr), machines: make(map[frame.LinkType]*machine)}
+	f := &FileFilter{expr: strings.TrimSpace(expr), machines: make(map[frame.LinkType]*machine), refused: make(map[frame.LinkType]error)}
 	for _, link := range links {
 		if err := f.compile(ctx, link); err != nil {
 			return nil, err
@@ -41,22 +42,31 @@ func (f *FileFilter) Match(ctx context.Context, fr *frame.Frame) (bool, error) {
 	return f.last.accepts(fr.Data, fr.Len), nil
 }
 
+// compile makes the machine for a link type current. Each link type is compiled once, whatever comes of it.
 func (f *FileFilter) compile(ctx context.Context, link frame.LinkType) error {
+	if err := f.refused[link]; err != nil {
+		return err
+	}
 	m, known := f.machines[link]
 	if !known {
-		prog := []bpf.RawInstruction{{Op: opReturn, K: maxSnapLength}}
-		if f.expr != "" {
-			var err error
-			if prog, err = compileFile(ctx, link, f.expr); err != nil {
-				return err
-			}
-		}
 		var err error
-		if m, err = newMachine(prog); err != nil {
+		if m, err = f.machine(ctx, link); err != nil {
+			f.refused[link] = err
 			return err
 		}
 		f.machines[link] = m
 	}
 	f.last, f.lastLink = m, link
 	return nil
+}
+
+func (f *FileFilter) machine(ctx context.Context, link frame.LinkType) (*machine, error) {
+	prog := []bpf.RawInstruction{{Op: opReturn, K: maxSnapLength}}
+	if f.expr != "" {
+		var err error
+		if prog, err = compileFile(ctx, link, f.expr); err != nil {
+			return nil, err
+		}
+	}
+	return newMachine(prog)
 }

@@ -20,7 +20,7 @@ const memoryShare = 4
 // now. Ring memory is the kernel's: it cannot be swapped out, no MemoryMax bounds it, and asking for too much stalls the
 // machine rather than failing. Call it with all interfaces before the first Open; Open looks at its own rings alone.
 func CheckMemory(configs ...Config) error {
-	available, err := availableMemory("/proc/meminfo")
+	available, err := AvailableMemory()
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,9 @@ func checkMemory(available uint64, configs []Config) error {
 	}
 	return nil
 }
+
+// AvailableMemory is the memory in octets that can be taken now without swapping.
+func AvailableMemory() (uint64, error) { return availableMemory("/proc/meminfo") }
 
 // availableMemory gives MemAvailable of proc_meminfo(5) in octets. Where a sandbox hides the file (ProcSubset=pid), it is
 // what sysinfo(2) calls free, which is less: the page cache is not in it.

@@ -102,7 +102,7 @@ func (t *Tap) look(ctx context.Context) {
 	switch attached, lost := t.note(dev); {
 	case lost:
 		t.letGo()
-	case !attached && dev.state >= LinkNoCarrier && t.idle():
+	case !attached && dev.state >= LinkNoCarrier && t.idle() && !t.isStopped():
 		t.reattach(ctx, dev)
 	}
 }

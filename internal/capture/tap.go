@@ -213,6 +213,13 @@ func (t *Tap) endRingsLocked(then phase) error {
 	return errors.Join(errs...)
 }
 
+// isStopped reports whether no more frames are to come in.
+func (t *Tap) isStopped() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stopped
+}
+
 // Close ends the capture, waiting for readers to leave Walk. It may be called more than once.
 func (t *Tap) Close() error {
 	t.mu.Lock()

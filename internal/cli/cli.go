@@ -97,6 +97,9 @@ func writeNew(path, text string) error {
 	if errors.Is(err, fs.ErrExist) {
 		return daemon.ConfigError{Err: fmt.Errorf("%s exists and is left as it is: move it away first", path)}
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: make the folder first, or name another file: init FILE", err)
+	}
 	if err != nil {
 		return err
 	}

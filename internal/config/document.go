@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -55,6 +56,9 @@ func Parse(name, text string, v any) (*Document, error) {
 	return d, nil
 }
 
+// typeMismatch is how the library words a value of a wrong type, without an error type of its own.
+var typeMismatch = regexp.MustCompile(`^line (\d+) \(last key "([^"]*)"\): (.*)$`)
+
 // decodeError rewrites the library's errors as `file:line: key: what`.
 func (d *Document) decodeError(err error) error {
 	if parse, ok := errors.AsType[toml.ParseError](err); ok {
@@ -67,7 +71,11 @@ func (d *Document) decodeError(err error) error {
 		}
 		return fmt.Errorf("%s:%d: %s", d.name, parse.Position.Line, message)
 	}
-	return fmt.Errorf("%s: %s", d.name, strings.TrimPrefix(err.Error(), "toml: "))
+	message := strings.TrimPrefix(err.Error(), "toml: ")
+	if found := typeMismatch.FindStringSubmatch(message); found != nil {
+		return fmt.Errorf("%s:%s: %s: %s", d.name, found[1], found[2], found[3])
+	}
+	return fmt.Errorf("%s: %s", d.name, message)
 }
 
 // refuseCase refuses keys that are not lower case: the library matches without regard to case, so that `Workers` beside

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -14,7 +16,8 @@ import (
 // Open opens a capture file and reads its header; "-" is standard input. The kind of file is known by its content.
 func Open(path string) (*Reader, error) {
 	if path == "-" {
-		return newReader("standard input", os.Stdin, os.Stdin, 0)
+		in := pollable(os.Stdin)
+		return newReader("standard input", in, in, 0)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -29,6 +32,20 @@ func Open(path string) (*Reader, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return r, nil
+}
+
+// pollable makes a read of a pipe end when the file is closed, so that waiting for packets can be interrupted. What is no pipe stays
+// as it is: its reads do not wait for long, or it is shared with others, as a terminal is.
+func pollable(f *os.File) *os.File {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0 || f.SetReadDeadline(time.Time{}) == nil {
+		return f // the last: it is pollable already
+	}
+	fd := f.Fd() // which makes it block, so that it is asked once
+	if syscall.SetNonblock(int(fd), true) != nil {
+		return f
+	}
+	return os.NewFile(fd, f.Name())
 }
 
 // NewReader reads a capture from r, which Close does not close.

@@ -1,6 +1,7 @@
 package pcapfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -65,6 +66,18 @@ func (r *Reader) Interfaces() []flow.Interface {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.interfaces)
+}
+
+// InterfaceName gives the name of the interface whose frames bear index, "" when the file has not told it.
+func (r *Reader) InterfaceName(index uint32) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i, ok := slices.BinarySearchFunc(r.interfaces, index, func(in flow.Interface, index uint32) int {
+		return cmp.Compare(in.Index, index)
+	}); ok {
+		return r.interfaces[i].Name
+	}
+	return ""
 }
 
 // Progress gives how much of the file has been read, and its size, both as they are on disk; 0 for a size that is not

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"flowsensor/internal/capture"
 	"flowsensor/internal/export"
@@ -30,8 +31,11 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if err := capture.CheckMemory(c.captures(nil)...); err != nil {
+	if err := c.checkMemory(); err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
 	}
 	if p.sender, err = newSender(c, export.InStateDir, p.moved, log); err != nil {
 		return nil, err
@@ -41,6 +45,9 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 	exclude := exclusions(ends)
 	for _, cc := range c.captures(exclude) {
 		tap, err := capture.Open(ctx, cc, log)
+		if errors.Is(err, capture.ErrFilter) {
+			return nil, configError(err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -38,13 +38,7 @@ func NewReader(c FlowsConfig, filter *capture.FileFilter, emit func(r *flow.Reco
 }
 
 func (r *Reader) record(rec *flow.Record) {
-	name := ""
-	for _, in := range r.file.Interfaces() {
-		if in.Index == rec.IfIndex {
-			name = in.Name
-		}
-	}
-	r.emit(rec, name)
+	r.emit(rec, r.file.InterfaceName(rec.IfIndex))
 }
 
 // Read takes one file to its end; flows end with it. A file that is damaged or cut is accounted as far as it can be

@@ -12,6 +12,7 @@ import (
 
 	"flowsensor/internal/capture"
 	"flowsensor/internal/flow"
+	"flowsensor/internal/frame"
 	"flowsensor/internal/pcapfile"
 )
 
@@ -40,8 +41,8 @@ func ReadFiles(ctx context.Context, o ReadOptions) error {
 	}
 	var filter *capture.FileFilter
 	if o.Filter != "" {
-		if filter, err = capture.NewFileFilter(ctx, o.Filter); err != nil {
-			return err
+		if filter, err = capture.NewFileFilter(ctx, o.Filter, frame.Ethernet); err != nil {
+			return configError(err)
 		}
 	}
 	out, err := newRecordSink(ctx, o.Out, c)
@@ -78,8 +79,11 @@ func (o *ReadOptions) load() (Config, error) {
 	if errors.Is(err, fs.ErrNotExist) && !o.Asked && o.Out != nil {
 		c, err = Defaults(), nil
 	}
+	if err != nil {
+		return c, err
+	}
 	o.Flows.apply(&c.Flows)
-	return c, err
+	return c, c.Flows.overridden()
 }
 
 func readFile(ctx context.Context, r *Reader, path string, progress io.Writer) error {
@@ -92,6 +96,9 @@ func readFile(ctx context.Context, r *Reader, path string, progress io.Writer) e
 	stop := showProgress(progress, path, file)
 	err = r.Read(ctx, file)
 	stop()
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: interrupted", path)
+	}
 	return errors.Join(err, file.Close())
 }
 
@@ -105,9 +112,13 @@ func showProgress(w io.Writer, path string, file *pcapfile.Reader) (stop func())
 		defer close(done)
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
+		shown := false
 		for {
 			select {
 			case <-quit:
+				if shown {
+					_, _ = fmt.Fprintln(w)
+				}
 				return
 			case <-tick.C:
 				read, total := file.Progress()
@@ -115,6 +126,7 @@ func showProgress(w io.Writer, path string, file *pcapfile.Reader) (stop func())
 				if total > 0 {
 					line += fmt.Sprintf(", %d %%", read*100/total)
 				}
+				shown = true
 				_, _ = fmt.Fprintf(w, "\r%s", line) // a progress line that cannot be shown is no reason to stop
 			}
 		}

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -39,7 +42,7 @@ func Check(ctx context.Context, path string, out io.Writer) error {
 	if err != nil {
 		return configError(err)
 	}
-	if err := errors.Join(c.checkKey(), c.checkCapture(ctx)); err != nil {
+	if err := errors.Join(c.checkKey(), c.checkState(), c.checkCapture(ctx)); err != nil {
 		return err
 	}
 	return config.Write(out, c)
@@ -52,13 +55,31 @@ func (c *Config) checkKey() error {
 	return nil
 }
 
+// checkState asks whether the state directory is there or can be made. It makes nothing.
+func (c *Config) checkState() error {
+	dir := c.StateDir
+	for {
+		info, err := os.Stat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir):
+			dir = filepath.Dir(dir)
+			continue
+		case err != nil:
+			return fmt.Errorf("state_dir: %w", err)
+		case !info.IsDir():
+			return fmt.Errorf("state_dir: %s is not a directory", dir)
+		}
+		return nil
+	}
+}
+
 // checkCapture asks whether the interfaces are there, the filters compile and the rings fit the memory.
 func (c *Config) checkCapture(ctx context.Context) error {
 	all, err := capture.Interfaces()
 	if err != nil {
 		return err
 	}
-	errs := []error{capture.CheckMemory(c.captures(nil)...)}
+	errs := []error{c.checkMemory()}
 	for _, cc := range c.captures(nil) {
 		i := slices.IndexFunc(all, func(in capture.Interface) bool { return in.Name == cc.Interface })
 		switch {
@@ -70,8 +91,9 @@ func (c *Config) checkCapture(ctx context.Context) error {
 			continue
 		}
 		if cc.Filter != "" {
-			_, err := capture.NewFileFilter(ctx, cc.Filter, all[i].LinkType)
-			errs = append(errs, err)
+			if _, err := capture.NewFileFilter(ctx, cc.Filter, all[i].LinkType); err != nil {
+				errs = append(errs, configError(fmt.Errorf("interface %s: %w", cc.Interface, err)))
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -88,20 +110,20 @@ func GenerateKey() (string, error) {
 	return key.Encode(), nil
 }
 
-// FlowsOverride is what the command line puts in the place of [flows]; zero values leave it.
+// FlowsOverride is what the command line puts in the place of [flows]; nil leaves it.
 type FlowsOverride struct {
-	Active, Inactive time.Duration
-	MaxFlows         int
+	Active, Inactive *time.Duration
+	MaxFlows         *int
 }
 
 func (o FlowsOverride) apply(c *FlowsConfig) {
-	if o.Active > 0 {
-		c.ActiveTimeout = config.Duration(o.Active)
+	if o.Active != nil {
+		c.ActiveTimeout = config.Duration(*o.Active)
 	}
-	if o.Inactive > 0 {
-		c.InactiveTimeout = config.Duration(o.Inactive)
+	if o.Inactive != nil {
+		c.InactiveTimeout = config.Duration(*o.Inactive)
 	}
-	if o.MaxFlows > 0 {
-		c.MaxFlows = o.MaxFlows
+	if o.MaxFlows != nil {
+		c.MaxFlows = *o.MaxFlows
 	}
 }

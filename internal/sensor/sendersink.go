@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"flowsensor/internal/daemon"
 	"flowsensor/internal/export"
 	"flowsensor/internal/flow"
 )
+
+// maxIfaceNames bounds the batchers, each of which holds memory for its batch.
+const maxIfaceNames = 64
 
 // senderSink sends the records to the collector. It waits for the sender instead of dropping: a file is in no hurry.
 type senderSink struct {
@@ -20,11 +24,16 @@ type senderSink struct {
 }
 
 func newSenderSink(ctx context.Context, c Config) (*senderSink, error) {
-	log, err := daemon.NewLogger(c.Log.Level, c.Log.Format)
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	// The stamps and the boot go on from those of the daemon of this id, which must not run meanwhile: the state file is
+	// locked. Only warnings, for the ledger comes on the same stderr.
+	log, err := daemon.NewLogger("warn", c.Log.Format)
 	if err != nil {
 		return nil, configError(err)
 	}
-	sender, err := newSender(c, export.InMemory, nil, log)
+	sender, err := newSender(c, export.InStateDir, nil, log)
 	if err != nil {
 		return nil, err
 	}
@@ -35,6 +44,9 @@ func newSenderSink(ctx context.Context, c Config) (*senderSink, error) {
 }
 
 func (s *senderSink) emit(r *flow.Record, iface string) {
+	if len(s.batchers) >= maxIfaceNames {
+		iface = "" // a file may name very many; the rest goes without names
+	}
 	b := s.batchers[iface]
 	if b == nil {
 		b = s.sender.Batcher(iface)

@@ -24,6 +24,8 @@ const (
 	sendTimeout = 8 * time.Second
 	// patience is how long a worker may make no progress; it turns ten times a second even on a silent link.
 	patience = 5 * time.Second
+	// senderName is what the monitor calls the sender, which turns every second or so.
+	senderName = "sender"
 )
 
 // Service is the running sensor; it implements daemon.Service.
@@ -62,7 +64,11 @@ func (s *Service) Start(ctx context.Context) error {
 	draining, stopDrain := context.WithCancel(life)
 	serving, stopPage := context.WithCancel(life)
 	s.stopSender, s.stopWorkers, s.stopDrain, s.stopPage = stopSender, stopWorkers, stopDrain, stopPage
-	s.sender.Go(func() { s.fail(p.sender.Run(sending)) })
+	s.monitor.Watch(senderName, func() uint64 { return p.sender.Stats().Turns })
+	s.sender.Go(func() {
+		defer s.monitor.Forget(senderName)
+		s.fail(p.sender.Run(sending))
+	})
 	for _, w := range p.workers {
 		s.monitor.Watch("worker "+w.name, w.beat.Turns)
 		s.workers.Go(func() {

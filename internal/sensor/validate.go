@@ -1,7 +1,9 @@
 package sensor
 
 import (
+	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -84,11 +86,31 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 }
 
 func (c *FlowsConfig) validate(doc *config.Document) {
-	doc.Check("flows.max_flows", config.Between(c.MaxFlows, 1024, maxFlows))
-	doc.Check("flows.active_timeout", config.DurationBetween(c.ActiveTimeout, time.Second, 24*time.Hour))
-	doc.Check("flows.inactive_timeout", config.DurationBetween(c.InactiveTimeout, time.Second, 24*time.Hour))
-	doc.Check("flows.linger", config.DurationBetween(c.Linger, 0, time.Minute))
-	doc.Check("flows.max_fragments", config.Between(c.MaxFragments, 16, 1<<24))
+	for key, err := range c.conditions() {
+		doc.Check("flows."+key, err)
+	}
+}
+
+// conditions gives what must hold, by key.
+func (c *FlowsConfig) conditions() iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		_ = yield("max_flows", config.Between(c.MaxFlows, 1024, maxFlows)) &&
+			yield("active_timeout", config.DurationBetween(c.ActiveTimeout, time.Second, 24*time.Hour)) &&
+			yield("inactive_timeout", config.DurationBetween(c.InactiveTimeout, time.Second, 24*time.Hour)) &&
+			yield("linger", config.DurationBetween(c.Linger, 0, time.Minute)) &&
+			yield("max_fragments", config.Between(c.MaxFragments, 16, 1<<24))
+	}
+}
+
+// overridden checks what the command line put in the place of the file's values, naming the flag.
+func (c *FlowsConfig) overridden() error {
+	var errs []error
+	for key, err := range c.conditions() {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--%s: %w", strings.ReplaceAll(key, "_", "-"), err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c *ExportConfig) validate(doc *config.Document) {

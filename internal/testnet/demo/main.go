@@ -1,6 +1,6 @@
 // Command demo shows the main job without a database or a network card: two namespaces talk, a third gets a mirror of
 // their link, a flow-sensor captures there, and a flow-collector writes what it sends. It prints the flows and stops; of
-// what it started nothing stays but the collector's files. `make demo` runs it, as root.
+// what it started nothing runs on; its files stay in bin/demo. `make demo` runs it, as root.
 package main
 
 import (

@@ -1,0 +1,39 @@
+package sensor
+
+import (
+	"fmt"
+
+	"flowsensor/internal/capture"
+)
+
+// What the tables may take: one part in tableShare of the memory that is available, at flowOctets a flow (flowtable's
+// Config says so) and fragmentOctets a fragment.
+const (
+	tableShare     = 2
+	flowOctets     = 119
+	fragmentOctets = 64
+	// leastFlows of a worker: below it every burst evicts.
+	leastFlows = 256
+)
+
+// checkMemory refuses rings and tables that the machine cannot bear. Tables become resident as they fill: what does not fit would
+// only show under load.
+func (c *Config) checkMemory() error {
+	if err := capture.CheckMemory(c.captures(nil)...); err != nil {
+		return err
+	}
+	workers := max(c.workers(), 1)
+	if share := c.Flows.MaxFlows / workers; share < leastFlows {
+		return configError(fmt.Errorf("flows.max_flows: %d for %d workers leaves %d each, want at least %d", c.Flows.MaxFlows, workers, share, leastFlows))
+	}
+	available, err := capture.AvailableMemory()
+	if err != nil {
+		return err
+	}
+	need := uint64(c.Flows.MaxFlows)*flowOctets + uint64(workers)*uint64(c.Flows.MaxFragments)*fragmentOctets
+	if limit := available / tableShare; need > limit {
+		return fmt.Errorf("flows.max_flows: the tables take %d MiB when full, more than half of the available memory (%d of %d MiB): "+
+			"make max_flows smaller", need>>20, limit>>20, available>>20)
+	}
+	return nil
+}
