@@ -33,7 +33,8 @@ const packetSpace = linkAddressOffset + unix.SizeofSockaddrLinklayer
 type blocks struct {
 	mem        []byte
 	size       int
-	next       int // offset of the block to be read next
+	next       int        // offset of the block to be read next
+	vnet       vnetPolicy // a virtio_net_hdr stands in front of each frame
 	lossBlocks atomic.Uint64
 }
 
@@ -52,6 +53,15 @@ func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
 	n, offset := 0, uint64(h.Offset_to_first_pkt)
 	for left := h.Num_pkts; left > 0 && offset+packetSpace <= uint64(len(block)); left-- {
 		p := (*unix.Tpacket3Hdr)(unsafe.Pointer(&block[offset]))
+		if p.Status&unix.TP_STATUS_USER == 0 {
+			// Without a frame: the kernel had made room for it before it found that it has no virtio_net_hdr for such a
+			// packet, and counted it as dropped (tpacket_rcv in net/packet/af_packet.c). The rest of p is another's.
+			if p.Next_offset == 0 {
+				break
+			}
+			offset += uint64(p.Next_offset)
+			continue
+		}
 		start := offset + uint64(p.Mac)
 		end := start + uint64(p.Snaplen)
 		if end > uint64(len(block)) {
@@ -65,6 +75,9 @@ func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
 		f.VLAN = 0
 		if p.Status&unix.TP_STATUS_VLAN_VALID != 0 { // VLAN 0 is valid
 			f.VLAN = flow.VLANFromTCI(uint16(p.Hv1.Vlan_tci))
+		}
+		if b.vnet && p.Mac >= vnetHeader {
+			readVnet(f, block[start-vnetHeader:start])
 		}
 		n++
 		visit(f)

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 	"unsafe"
 
@@ -21,6 +22,8 @@ type fakePacket struct {
 	len    uint32
 	status uint32
 	tci    uint32
+	vnet   []byte // in front of the frame
+	ghost  bool   // the kernel made room, and had no frame for it
 }
 
 func putBlock(block []byte, status uint32, packets []fakePacket) {
@@ -31,9 +34,13 @@ func putBlock(block []byte, status uint32, packets []fakePacket) {
 	for i, p := range packets {
 		header := (*unix.Tpacket3Hdr)(unsafe.Pointer(&block[offset]))
 		header.Sec, header.Nsec, header.Mac = 1_700_000_000, uint32(i), mac
-		header.Snaplen, header.Len, header.Status = uint32(len(p.data)), p.len, p.status
+		header.Snaplen, header.Len, header.Status = uint32(len(p.data)), p.len, p.status|unix.TP_STATUS_USER
 		header.Hv1.Vlan_tci = p.tci
 		(*unix.RawSockaddrLinklayer)(unsafe.Pointer(&block[offset+linkAddressOffset])).Ifindex = 7
+		if p.ghost {
+			header.Status, header.Snaplen, header.Len = p.status, 0xffff, 0xffff // another's, or nobody's
+		}
+		copy(block[offset+mac-len(p.vnet):], p.vnet)
 		copy(block[offset+mac:], p.data)
 		size := (mac + len(p.data) + 7) &^ 7
 		if i < len(packets)-1 {
@@ -101,6 +108,66 @@ func checkWalk(t *testing.T, b *blocks, want []frame.Frame) {
 	}
 }
 
+// A packet for which the kernel has no virtio_net_hdr counts as dropped, but its place in the block stays.
+func TestPlacesWithoutAFrameAreSkipped(t *testing.T) {
+	b := blocks{mem: memory(4096), size: 4096}
+	frames := []fakePacket{
+		{ghost: true},
+		{data: []byte{1, 1, 1}, len: 60},
+		{ghost: true, status: unix.TP_STATUS_VLAN_VALID},
+		{data: []byte{1, 3, 3}, len: 60},
+		{ghost: true},
+	}
+	putBlock(b.mem, unix.TP_STATUS_USER, frames)
+	var seen []byte
+	var f frame.Frame
+	if n := b.walk(&f, func(f *frame.Frame) { seen = append(seen, f.Data[1]) }); n != 2 || !bytes.Equal(seen, []byte{1, 3}) {
+		t.Errorf("%d frames: %v", n, seen)
+	}
+}
+
+func TestSegmentsAreTakenFromTheHeader(t *testing.T) {
+	vnet := func(gsoType byte, size uint16) []byte {
+		return append(binary.NativeEndian.AppendUint16([]byte{0xff, gsoType, 0xff, 0xff}, size), 0xff, 0xff, 0xff, 0xff)
+	}
+	for _, c := range []struct {
+		header []byte
+		vnet   vnetPolicy
+		size   uint16
+		proto  uint8
+	}{
+		{vnet(1, 1448), true, 1448, flow.ProtoTCP},
+		{vnet(0x81, 1448), true, 1448, flow.ProtoTCP}, // with ECN
+		{vnet(4, 1428), true, 1428, flow.ProtoTCP},
+		{vnet(5, 1200), true, 1200, flow.ProtoUDP},
+		{vnet(3, 1200), true, 0, 0}, // fragments
+		{vnet(0, 1200), true, 0, 0},
+		{vnet(1, 1448), false, 0, 0}, // not a header
+	} {
+		b := blocks{mem: memory(4096), size: 4096, vnet: c.vnet}
+		putBlock(b.mem, unix.TP_STATUS_USER, []fakePacket{{data: []byte{1, 2, 3}, len: 9000, vnet: c.header}})
+		var f frame.Frame
+		n := b.walk(&f, func(f *frame.Frame) {
+			if f.SegmentSize != c.size || f.SegmentProto != c.proto {
+				t.Errorf("%x: %d octets of protocol %d", c.header, f.SegmentSize, f.SegmentProto)
+			}
+		})
+		if n != 1 {
+			t.Errorf("%d frames", n)
+		}
+	}
+}
+
+func TestReleaseAtLeast(t *testing.T) {
+	for release, want := range map[string]bool{
+		"6.2.0": true, "6.2": true, "6.18.44-fc": true, "10.0.1": true, "6.1.0-28-amd64": false, "5.19.0": false, "": false, "x": false,
+	} {
+		if releaseAtLeast(release, 6, 2) != want {
+			t.Errorf("%q", release)
+		}
+	}
+}
+
 // What the kernel never writes must not take the reader out of the block either.
 func FuzzBlock(f *testing.F) {
 	good := memory(4096)
@@ -109,7 +176,7 @@ func FuzzBlock(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		const size = 4096
-		b := blocks{mem: memory(2 * size), size: size}
+		b := blocks{mem: memory(2 * size), size: size, vnet: len(data)%2 == 1}
 		copy(b.mem[:size], data)
 		h := blockHeader(b.mem)
 		h.Offset_to_first_pkt &^= 7 // the kernel aligns packets, and the race detector's checks want it

@@ -17,7 +17,7 @@ const (
 	DefaultBlockSize    = 64 << 10
 	DefaultBlockTimeout = 20 * time.Millisecond
 	// DefaultSnapLength covers three VLAN tags, an MPLS stack, PPPoE, IPv6 with extension headers and TCP, and one
-	// tunnel around them. A frame of it takes 344 octets of the ring.
+	// tunnel around them. A frame of it takes 352 octets of the ring.
 	DefaultSnapLength = 256
 )
 

@@ -32,7 +32,7 @@ package capture
 //	counts of 32 bits, reset by reading, with drops   takeCounts, Ring.readCountsLocked
 //	packets lost before any ring                      Tap.Counters, Stats.Down
 //	tags taken off: bytes, length, BPF offsets        blocks.walk, compileLive
-//	merged segments                                   Offloads
+//	merged segments                                   setVnet; Offloads where that is not to be had
 //	outgoing copies, own traffic                      buildFilter, excludeProgram, Tap.SetExclude
 //	loads behind a packet's end in a filter           excludeProgram
 //	a sample by every Nth packet                      sampleProgram: by chance, or traffic in step with it would fool it

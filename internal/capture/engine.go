@@ -25,8 +25,9 @@ type engine interface {
 
 // engineSpec is what an engine is opened with.
 type engineSpec struct {
-	dev device
-	cfg Config // with defaults
+	dev  device
+	cfg  Config // with defaults
+	vnet vnetPolicy
 }
 
 // openGroup opens the rings of a tap, all or none, as one fanout group that takes nothing yet and has nothing in it.

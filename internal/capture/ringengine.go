@@ -23,7 +23,7 @@ func openRing(spec engineSpec) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &ringEngine{conn: conn, blocks: blocks{size: spec.cfg.BlockSize}}
+	e := &ringEngine{conn: conn, blocks: blocks{size: spec.cfg.BlockSize, vnet: spec.vnet}}
 	if err := e.mapRing(spec.cfg); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -41,6 +41,11 @@ func (e *ringEngine) mapRing(cfg Config) error {
 	}
 	if err := unix.SetsockoptInt(e.socket, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V3); err != nil {
 		return fmt.Errorf("set TPACKET_V3: %w", err)
+	}
+	if e.blocks.vnet {
+		if err := setVnet(e.socket); err != nil {
+			return err
+		}
 	}
 	req := unix.TpacketReq3{
 		Block_size: uint32(cfg.BlockSize), Block_nr: uint32(cfg.blocks()),

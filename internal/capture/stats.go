@@ -49,6 +49,8 @@ type Stats struct {
 	// Promiscuity is how many hold the interface promiscuous, as the kernel says.
 	Promiscuity int
 	Offloads    Offloads
+	// Segments says that frames which were merged carry the size of their segments.
+	Segments bool
 }
 
 // Stats gives the counts as of now, and the state as of the last look, at most a second ago.
@@ -67,7 +69,7 @@ func (t *Tap) state() Stats {
 	defer t.mu.Unlock()
 	s := Stats{
 		Interface: t.cfg.Interface, IfIndex: uint32(t.dev.index), LinkType: t.link, Engine: t.cfg.Engine, Sample: t.cfg.Sample, Link: t.dev.state,
-		Reopened: t.reopened, Down: t.down, Promiscuity: t.dev.promiscuity, Offloads: t.offloads, Capturing: t.attached,
+		Reopened: t.reopened, Down: t.down, Promiscuity: t.dev.promiscuity, Offloads: t.offloads, Capturing: t.attached, Segments: bool(t.vnet),
 	}
 	if t.dev.state != LinkUp {
 		s.Down += t.now().Sub(t.seen)

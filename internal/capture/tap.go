@@ -24,6 +24,7 @@ type Tap struct {
 	rings   []*Ring
 	handle  *netlink.Handle
 	ethtool *ethtool
+	vnet    vnetPolicy
 	home    netns.NsHandle // of the thread that opened the tap; closed when it is not known
 
 	cancel     context.CancelFunc // ends the supervisor
@@ -64,7 +65,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Tap, error) {
 	}
 	t := &Tap{
 		cfg: cfg, log: log.With("interface", cfg.Interface), now: time.Now, home: netns.None(),
-		ringEnded: make(chan struct{}, 1), exclude: cfg.Exclude,
+		ringEnded: make(chan struct{}, 1), exclude: cfg.Exclude, vnet: vnetFor(cfg.Engine),
 	}
 	for range cfg.Workers {
 		t.rings = append(t.rings, newRing(t.ringEnded))
@@ -123,7 +124,7 @@ func (t *Tap) attach(ctx context.Context, dev device) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("open %s: %w", dev.name, err)
 	}
-	group, err := openGroup(engineSpec{dev: dev, cfg: t.cfg})
+	group, err := openGroup(engineSpec{dev: dev, cfg: t.cfg, vnet: t.vnet})
 	if err != nil {
 		return err
 	}
@@ -171,9 +172,9 @@ func (t *Tap) install(group []engine, dev device, user *userFilter, holder *prom
 
 var errStopped = errors.New("the capture was stopped")
 
-// warnOffloads says when the interface begins to merge packets.
+// warnOffloads says when the interface begins to merge packets and nothing tells how many there were.
 func (t *Tap) warnOffloads(before, now Offloads) {
-	if now.Merging() && !before.Merging() {
+	if now.Merging() && !before.Merging() && !bool(t.vnet) {
 		t.log.Warn("the interface merges received packets before they are captured: packet counts are of merged packets",
 			"gro", now.GRO, "lro", now.LRO, "remedy", now.Remedy(t.cfg.Interface))
 	}

@@ -20,6 +20,11 @@ type Frame struct {
 	IfIndex uint32
 	// VLAN is the outermost tag where the kernel stripped it from Data, absent otherwise.
 	VLAN flow.VLAN
+	// SegmentSize is set where the kernel merged segments into this frame: the payload octets of each of them, the last one
+	// excepted, which may have fewer. 0 is a frame as it was on the wire, or one of which nothing is known.
+	SegmentSize uint16
+	// SegmentProto is the transport protocol of the merged segments, by its IP protocol number.
+	SegmentProto uint8
 	// Link is how Data begins.
 	Link LinkType
 }

@@ -61,16 +61,19 @@ func (d *Decoder) decode(p *flow.Packet, f *frame.Frame, wire int) Reason {
 
 	// The version in the header decides, as every dissector has it, since EtherType 0x0800 in front of an IPv6 header does
 	// occur; the other way round is refused.
+	r := IPVersion
 	switch {
 	case len(b) == 0:
 		return truncatedIP(next)
 	case b[0]>>4 == 4 && next != etherIPv6:
-		return d.ipv4(p, b, wire)
+		r = d.ipv4(p, b, wire)
 	case b[0]>>4 == 6:
-		return d.ipv6(p, b, wire)
-	default:
-		return IPVersion
+		r = d.ipv6(p, b, wire)
 	}
+	if f.SegmentSize != 0 && r == OK {
+		d.unmerge(p, b, f.SegmentSize, f.SegmentProto)
+	}
+	return r
 }
 
 // plain tells IP directly behind an Ethernet header, which is most of all frames, and gives 0 for every other frame.

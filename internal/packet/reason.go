@@ -78,12 +78,15 @@ const (
 	NoteExtensionCut
 	// NoteLengthFromFrame counts packets without a length of their own, counted by the frame's.
 	NoteLengthFromFrame
+	// NoteMergedUnresolved counts packets merged from segments that stay one packet, for their headers are inside a tunnel.
+	NoteMergedUnresolved
 
 	noteCount
 )
 
 var noteNames = [noteCount]string{
 	"fragment_unmatched", "fragment_evicted", "ports_truncated", "extension_cut", "length_from_frame",
+	"merged_unresolved",
 }
 
 func (n Note) String() string {

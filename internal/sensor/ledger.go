@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// Ledger is the account of every packet and byte, in the terms of the manual: what was read equals what was accounted plus what was
-// refused by reason, and what was accounted equals what left in records plus what the table holds. Bytes are IP lengths;
-// a refused frame counts with its length on the wire.
+// Ledger is the account of every packet and byte, in the terms of the manual: what was read, and what merged frames stand
+// for beyond that, equals what was accounted plus what was refused by reason, and what was accounted equals what left in
+// records plus what the table holds. Bytes are IP lengths; a refused frame counts with its length on the wire.
 type Ledger struct {
 	// Live only: Received is the ring's own count after the kernel filter, Dropped what it lost for want of room, and Discarded
 	// what an end left unread in it.
@@ -26,7 +26,10 @@ type Ledger struct {
 
 // Balance is one unit's side of the ledger.
 type Balance struct {
-	Read      uint64            `json:"read"`
+	Read uint64 `json:"read"`
+	// GSOExtra is what merged frames stand for beyond the one that was read, as far as they were accounted. Bytes have none:
+	// what is read of a merged frame is already what was on the wire.
+	GSOExtra  uint64            `json:"gso_extra,omitempty"`
 	Accounted uint64            `json:"accounted"`
 	Exported  uint64            `json:"exported"` // of what was accounted: in records
 	Refused   map[string]uint64 `json:"refused"`
@@ -61,8 +64,8 @@ func (b *Balance) RefusedTotal() uint64 {
 	return sum
 }
 
-// Balanced reports whether everything that was read is accounted or refused.
-func (b *Balance) Balanced() bool { return b.Read == b.Accounted+b.RefusedTotal() }
+// Balanced reports whether everything that was read, merged frames as the packets they were, is accounted or refused.
+func (b *Balance) Balanced() bool { return b.Read+b.GSOExtra == b.Accounted+b.RefusedTotal() }
 
 // Balanced reports whether all sums agree. They do whenever the meters are at rest; while packets flow, the counters are not read
 // at one instant.

@@ -31,8 +31,8 @@ type meter struct {
 	batch   [batchSize]flow.Packet
 	batches uint64 // that went to the table
 
-	frames, bytes, ownFrames, ownBytes uint64 // of the owner; see publish
-	published                          struct{ frames, bytes, ownFrames, ownBytes atomic.Uint64 }
+	frames, bytes, ownFrames, ownBytes, extra uint64 // of the owner; see publish
+	published                                 struct{ frames, bytes, ownFrames, ownBytes, extra atomic.Uint64 }
 }
 
 // visit takes one frame. It is the hot path: no lock, no allocation, no clock.
@@ -49,6 +49,7 @@ func (m *meter) visit(f *frame.Frame) {
 		m.ownBytes += p.Bytes
 		return
 	}
+	m.extra += uint64(p.Packets - 1)
 	m.n++
 	if m.n == len(m.batch) {
 		m.flush()
@@ -74,6 +75,7 @@ func (m *meter) publish() {
 	m.published.bytes.Store(m.bytes)
 	m.published.ownFrames.Store(m.ownFrames)
 	m.published.ownBytes.Store(m.ownBytes)
+	m.published.extra.Store(m.extra)
 }
 
 // balance adds what the meter published to a ledger.
@@ -81,6 +83,7 @@ func (m *meter) balance(l *Ledger) {
 	table, refused := m.table.Stats(), m.decoder.Stats()
 	l.Packets.Read += m.published.frames.Load()
 	l.Bytes.Read += m.published.bytes.Load()
+	l.Packets.GSOExtra += m.published.extra.Load()
 	l.Packets.Accounted += table.Packets
 	l.Bytes.Accounted += table.Bytes
 	l.Packets.Exported += table.RecordPackets

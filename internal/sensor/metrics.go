@@ -21,8 +21,9 @@ var metricDefs = []metrics.Def{
 	{Name: "capture_sample", Help: "One packet in so many is captured; 1 is all.", Labels: []string{"iface"}},
 	{Name: "capture_reopened_total", Help: "Times the rings were opened anew because the interface was made anew.", Labels: []string{"iface"}},
 	{Name: "capture_down_seconds_total", Help: "Time without a capture because the interface was down or gone.", Labels: []string{"iface"}},
-	{Name: "read_packets_total", Help: "Packets read from the rings."},
+	{Name: "read_packets_total", Help: "Packets read from the rings, merged ones as one."},
 	{Name: "read_bytes_total", Help: "Bytes read: IP lengths, for refused frames their length on the wire."},
+	{Name: "gso_extra_packets_total", Help: "Packets that merged frames stand for beyond the one read."},
 	{Name: "accounted_packets_total", Help: "Packets accounted in flows."},
 	{Name: "accounted_bytes_total", Help: "IP bytes accounted in flows."},
 	{Name: "refused_packets_total", Help: "Packets not accounted, by reason.", Labels: []string{"reason"}},
@@ -65,6 +66,7 @@ func (s *Service) readMetrics(put metrics.Put) {
 	l := s.Ledger()
 	put("read_packets_total", float64(l.Packets.Read))
 	put("read_bytes_total", float64(l.Bytes.Read))
+	put("gso_extra_packets_total", float64(l.Packets.GSOExtra))
 	put("accounted_packets_total", float64(l.Packets.Accounted))
 	put("accounted_bytes_total", float64(l.Bytes.Accounted))
 	for reason, n := range l.Packets.Refused {

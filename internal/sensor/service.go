@@ -123,7 +123,8 @@ func (s *Service) Stop(ctx context.Context) error {
 func (s *Service) logEnd() {
 	l, x := s.Ledger(), s.pipeline.sender.Stats()
 	dropped := x.DroppedTotal()
-	s.log.Info("ledger", "received", l.Received, "ring_dropped", l.Dropped, "read", l.Packets.Read, "accounted", l.Packets.Accounted,
+	s.log.Info("ledger", "received", l.Received, "ring_dropped", l.Dropped, "read", l.Packets.Read,
+		"gso_extra_packets", l.Packets.GSOExtra, "accounted", l.Packets.Accounted,
 		"refused", l.Packets.RefusedTotal(), "balanced", l.Balanced() && l.Received == l.Dropped+l.Discarded+l.Packets.Read,
 		"records", l.Records, "sent_records", x.Sent.Records, "dropped_records", dropped.Records, "datagrams", x.Datagrams)
 }
