@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 )
 
@@ -43,14 +44,23 @@ func (b *book) find(name string) *entry {
 	return nil
 }
 
-// best is the peer that spent least in a race, the best known where it was not run.
-func (b *book) best(name string) string {
+// bestSoFar is the best peer of the last race that had several, the best known before that.
+func (b *book) bestSoFar() string {
+	for _, e := range slices.Backward(b.entries) {
+		if len(e.rounds) > 2 {
+			return e.best()
+		}
+	}
+	return firstPeer
+}
+
+// best is the peer that spent least.
+func (e *entry) best() string {
 	best, least := firstPeer, 0.0
-	e := b.find(name)
 	if e == nil {
 		return best
 	}
-	for who := range e.rounds {
+	for _, who := range slices.Sorted(maps.Keys(e.rounds)) {
 		if spent := e.median(who, perPacket); who != ourName && (least == 0 || spent < least) {
 			best, least = who, spent
 		}

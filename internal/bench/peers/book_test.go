@@ -51,11 +51,18 @@ func TestRatioIsOfNeighbours(t *testing.T) {
 
 func TestBestPeer(t *testing.T) {
 	b := sample()
-	if got := b.best(file1M); got != "softflowd" {
+	if got := b.find(file1M).best(); got != "softflowd" {
 		t.Errorf("the best is %s, want softflowd: it spent least of the peers", got)
 	}
-	if got := b.best("none"); got != firstPeer {
-		t.Errorf("without a race the best is %s", got)
+	if got := b.bestSoFar(); got != "softflowd" {
+		t.Errorf("the best so far is %s, want that of the last race with several peers", got)
+	}
+	best := race{against: []string{bestPeer}}
+	if best.has("nfpcapd", b) || !best.has("softflowd", b) {
+		t.Error("the best peer is not the one that runs")
+	}
+	if got := (&book{}).bestSoFar(); got != firstPeer {
+		t.Errorf("before any race the best is %s", got)
 	}
 }
 

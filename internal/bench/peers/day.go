@@ -46,6 +46,7 @@ func (d *day) race(ctx context.Context, r race) (err error) {
 		return err
 	}
 	e := d.book.enter(r, m)
+	start := time.Now()
 	for round := range d.options.rounds {
 		began := time.Now()
 		if err := d.round(ctx, e); err != nil {
@@ -58,6 +59,7 @@ func (d *day) race(ctx context.Context, r race) (err error) {
 			break
 		}
 	}
+	_, _ = fmt.Fprintf(d.track.log, "  %d rounds in %.0f s\n", len(e.rounds[ourName]), time.Since(start).Seconds())
 	return nil
 }
 
@@ -84,8 +86,8 @@ func (r *race) has(peer string, b *book) bool {
 	if r.against == nil {
 		return true
 	}
-	if slices.Contains(r.against, bestPeer) && b.best(file1M) == peer {
-		return true
+	if slices.Contains(r.against, bestPeer) {
+		return b.bestSoFar() == peer
 	}
 	return slices.Contains(r.against, peer)
 }

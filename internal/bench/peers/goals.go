@@ -53,7 +53,7 @@ func (p *page) goals(b *book) {
 	all := []goal{
 		{"live, real-like: share of nfpcapd's CPU", 0.35, live.ratio(firstPeer), "%.2f"},
 		{"live, real-like: share of softflowd's CPU", 0.3, live.ratio(secondPeer), "%.2f"},
-		{"file, real-like: share of the best peer's CPU", 0.35, file.ratio(b.best(fileRealName)), "%.2f"},
+		{"file, real-like: share of the best peer's CPU", 0.35, file.ratio(file.best()), "%.2f"},
 		{"live: 1 M flows against 1 K", 2.5, quotient(b.find(live1M).median(ourName, steady), b.find(live1K).median(ourName, steady)), "%.2f"},
 		{"file: 10 M flows against 1 K", 4, quotient(b.hugeSteady(), b.find(file1K).median(ourName, perPacket)), "%.2f"},
 		{"memory with 1 M flows, rings apart, MiB", 200, b.find(live1M).median(ourName, anon) / (1 << 20), "%.0f"},
