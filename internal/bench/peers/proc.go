@@ -48,6 +48,27 @@ func cpuTime(pid int) time.Duration {
 	return sum
 }
 
+// offset is how far a process has read a file that it has open.
+func offset(pid int, file string) (at int64, found bool) {
+	if file == "" {
+		return 0, false
+	}
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) // only a bad pattern is an error
+	for _, link := range links {
+		if target, err := os.Readlink(link); err != nil || target != file {
+			continue
+		}
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, filepath.Base(link)))
+		if err != nil {
+			return 0, false // closed meanwhile
+		}
+		value, _, _ := strings.Cut(strings.TrimPrefix(string(text), "pos:"), "\n")
+		at, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		return at, err == nil
+	}
+	return 0, false
+}
+
 // memory is what processes have in RAM, in octets.
 type memory struct {
 	peak uint64 // resident at its highest, rings that are mapped and the program's text with it

@@ -16,14 +16,16 @@ import (
 type process struct {
 	*testnet.Program
 	log     string
-	watched chan memory
+	file    string // that it reads; "" for none
+	watched chan usage
 }
 
-// sampling is how often memory is looked at.
-const sampling = 20 * time.Millisecond
+// sampling is how often a process is looked at.
+const sampling = 10 * time.Millisecond
 
 // launch starts a program in the capture's namespace, on the core that is its own.
-func (t *track) launch(ctx context.Context, log string, command []string) (*process, error) {
+func (t *track) launch(ctx context.Context, j job, command []string) (*process, error) {
+	log := j.path("log")
 	if err := os.Remove(log); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -34,23 +36,26 @@ func (t *track) launch(ctx context.Context, log string, command []string) (*proc
 	if err != nil {
 		return nil, err
 	}
-	p := &process{Program: program, log: log, watched: make(chan memory, 1)}
+	p := &process{Program: program, log: log, file: j.file, watched: make(chan usage, 1)}
 	go p.watch()
 	return p, nil
 }
 
-// watch keeps the most memory seen until the program has ended.
+// watch keeps what is seen of the program until it has ended.
 func (p *process) watch() {
 	tick := time.NewTicker(sampling)
 	defer tick.Stop()
-	var most memory
+	var u usage
 	for {
 		select {
 		case <-p.Done():
-			p.watched <- most
+			p.watched <- u
 			return
 		case <-tick.C:
-			most = most.most(memoryOf(p.PID()))
+		}
+		u.memory = u.memory.most(memoryOf(p.PID()))
+		if at, found := offset(p.PID(), p.file); found {
+			u.marks = append(u.marks, mark{at: at, cpu: cpuTime(p.PID())})
 		}
 	}
 }
@@ -59,6 +64,26 @@ func (p *process) watch() {
 type usage struct {
 	cpu    time.Duration // user and system, of its descendants too
 	memory memory
+	marks  []mark
+}
+
+// mark is how far a program was with its file when it had spent how much.
+type mark struct {
+	at  int64 // octets
+	cpu time.Duration
+}
+
+// between gives the CPU time for an octet of a part of the file, in ns; 0 where too little was seen of it.
+func (u *usage) between(from, to int64) float64 {
+	inside := slices.DeleteFunc(slices.Clone(u.marks), func(m mark) bool { return m.at < from || m.at >= to })
+	if len(inside) < 2 {
+		return 0
+	}
+	first, last := inside[0], inside[len(inside)-1]
+	if last.at == first.at {
+		return 0
+	}
+	return float64((last.cpu - first.cpu).Nanoseconds()) / float64(last.at-first.at)
 }
 
 // wait waits for the program's end. A status other than 0 and those given is an error.
@@ -73,7 +98,9 @@ func (p *process) wait(ctx context.Context, fine ...int) (usage, error) {
 	if !state.Success() && !slices.Contains(fine, state.ExitCode()) {
 		return usage{}, fmt.Errorf("%s; its log ends: %s", state, tail(p.log))
 	}
-	return usage{cpu: state.UserTime() + state.SystemTime(), memory: <-p.watched}, nil
+	u := <-p.watched
+	u.cpu = state.UserTime() + state.SystemTime()
+	return u, nil
 }
 
 // stop asks the program to end and waits for it.

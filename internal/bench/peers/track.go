@@ -37,7 +37,7 @@ func splitCores(allowed string) cores {
 // outcome is what one run gave.
 type outcome struct {
 	perPacket float64 // CPU ns for each accounted packet, from the first packet to the program's end
-	steady    float64 // the same for the packets after each flow has had one, until the last is taken; 0 where not measured
+	steady    float64 // the same for the packets after each flow has had one, until the last is taken; 0 where not seen
 	lost      float64 // share of the packets sent that are in no flow
 	rate      float64 // packets a second from the generator
 	memory    memory
@@ -93,6 +93,7 @@ func (t *track) read(ctx context.Context, c *contestant, j job, m material) (out
 	}
 	return outcome{
 		perPacket: float64(used.cpu.Nanoseconds()) / float64(accounted), lost: share(m.packets(), accounted), memory: used.memory,
+		steady: used.between(m.warmSize, m.size) * float64(m.size) / float64(m.packets()),
 	}, nil
 }
 
@@ -152,7 +153,7 @@ func (t *track) start(ctx context.Context, c *contestant, j job) (*process, erro
 	if err != nil {
 		return nil, err
 	}
-	return t.launch(ctx, j.path("log"), command)
+	return t.launch(ctx, j, command)
 }
 
 // stop makes a contestant export everything and end, and waits for that.

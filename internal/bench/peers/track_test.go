@@ -57,6 +57,34 @@ func TestCPUTimeIsTheKernels(t *testing.T) {
 	}
 }
 
+// TestBetweenLooksAtThePartAlone: what came before and what comes after the file's end is not in it.
+func TestBetweenLooksAtThePartAlone(t *testing.T) {
+	u := usage{marks: []mark{{50, 900}, {100, 1000}, {150, 1100}, {190, 1180}, {200, 9000}, {200, 9900}}}
+	if got := u.between(100, 200); got != 2 {
+		t.Errorf("%v ns an octet, want 2", got)
+	}
+	if got := u.between(195, 200); got != 0 {
+		t.Errorf("%v ns an octet of a part that was not seen", got)
+	}
+}
+
+func TestOffsetFollowsAReader(t *testing.T) {
+	f, err := os.Create(t.TempDir() + "/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.WriteString("twelve bytes"); err != nil {
+		t.Fatal(err)
+	}
+	if at, found := offset(os.Getpid(), f.Name()); !found || at != 12 {
+		t.Errorf("at %d, %v, want 12", at, found)
+	}
+	if at, found := offset(os.Getpid(), "/not/open"); found {
+		t.Errorf("at %d of a file that is not open", at)
+	}
+}
+
 // counter is tcpdump as a contestant: it counts packets and no more.
 func counter() contestant {
 	return contestant{
@@ -117,7 +145,7 @@ func TestReadTellsOfAProgramThatFails(t *testing.T) {
 	testnet.RequireRoot(t)
 	needs(t, "taskset")
 	track := testTrack(t)
-	m, err := fileCapture(crowd{flows: 10, packets: 90}.whole)(t.TempDir(), 1)
+	m, err := crowd{flows: 10, packets: 90}.file(t.TempDir(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
