@@ -1,0 +1,87 @@
+package capture
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"flowsensor/internal/flow"
+	"flowsensor/internal/frame"
+)
+
+// blockHeaderOffset is where struct tpacket_hdr_v1 begins in struct tpacket_block_desc (linux/if_packet.h).
+const blockHeaderOffset = unsafe.Offsetof(unix.TpacketBlockDesc{}.Hdr)
+
+// blockHeader gives the header of the block that b begins with.
+func blockHeader(b []byte) *unix.TpacketHdrV1 {
+	return (*unix.TpacketHdrV1)(unsafe.Pointer(&b[blockHeaderOffset]))
+}
+
+// linkAddressOffset is where struct sockaddr_ll stands behind struct tpacket3_hdr: TPACKET_ALIGN of its size.
+const linkAddressOffset = (unix.SizeofTpacket3Hdr + unix.TPACKET_ALIGNMENT - 1) &^ (unix.TPACKET_ALIGNMENT - 1)
+
+// packetSpace is the least room that a packet takes: its header and its address.
+const packetSpace = linkAddressOffset + unix.SizeofSockaddrLinklayer
+
+// blocks walks a TPACKET_V3 ring in order. It is plain memory to it: it makes no system call and knows no socket.
+//
+// A block's status is its lock. The kernel stores TP_STATUS_USER behind a write barrier, when the block is full or its
+// time is over, and does not touch the block until it reads TP_STATUS_KERNEL (prb_close_block and prb_open_block in
+// net/packet/af_packet.c): so the status is loaded before anything else of the block is read, and stored after, with
+// Go's atomics, which order both.
+type blocks struct {
+	mem        []byte
+	size       int
+	next       int // offset of the block to be read next
+	lossBlocks atomic.Uint64
+}
+
+// ready reports whether the next block is ours.
+func (b *blocks) ready() bool {
+	return atomic.LoadUint32(&blockHeader(b.mem[b.next:]).Block_status)&unix.TP_STATUS_USER != 0
+}
+
+// walk hands over the next block's frames, which must be ready, and gives the block back.
+func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
+	block := b.mem[b.next : b.next+b.size : b.next+b.size]
+	h := blockHeader(block)
+	if h.Block_status&unix.TP_STATUS_LOSING != 0 {
+		b.lossBlocks.Add(1)
+	}
+	n, offset := 0, uint64(h.Offset_to_first_pkt)
+	for left := h.Num_pkts; left > 0 && offset+packetSpace <= uint64(len(block)); left-- {
+		p := (*unix.Tpacket3Hdr)(unsafe.Pointer(&block[offset]))
+		start := offset + uint64(p.Mac)
+		end := start + uint64(p.Snaplen)
+		if end > uint64(len(block)) {
+			break
+		}
+		address := (*unix.RawSockaddrLinklayer)(unsafe.Pointer(&block[offset+linkAddressOffset]))
+		f.Data = block[start:end:end]
+		f.Time = int64(p.Sec)*1e9 + int64(p.Nsec)
+		f.Len = p.Len
+		f.IfIndex = uint32(address.Ifindex)
+		f.VLAN = 0
+		if p.Status&unix.TP_STATUS_VLAN_VALID != 0 { // VLAN 0 is valid
+			f.VLAN = flow.VLANFromTCI(uint16(p.Hv1.Vlan_tci))
+		}
+		n++
+		visit(f)
+		if p.Next_offset == 0 {
+			break
+		}
+		offset += uint64(p.Next_offset)
+	}
+	b.release()
+	return n
+}
+
+// release gives the next block back to the kernel. One block that is kept stops the whole ring once it comes round to it.
+func (b *blocks) release() {
+	atomic.StoreUint32(&blockHeader(b.mem[b.next:]).Block_status, unix.TP_STATUS_KERNEL)
+	b.next += b.size
+	if b.next == len(b.mem) {
+		b.next = 0
+	}
+}
