@@ -48,7 +48,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 	if p.writer, err = newWriter(c.Store, log); err != nil {
 		return nil, err
 	}
-	release := func(b *flow.Batch, _ store.Outcome) { p.server.Release(b) }
+	release := func(b *flow.Batch, o store.Outcome) { p.server.Settle(b, settled(o)) }
 	if p.pool, err = store.NewPool(c.Store.pool(), store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: release, Log: log}); err != nil {
 		return nil, err
 	}
@@ -97,6 +97,14 @@ func newWriter(c StoreConfig, log *slog.Logger) (writer, error) {
 		return influx.Open(c.InfluxDB.influx())
 	}
 	return files.Open(c.files(), log)
+}
+
+// settled is what the sensor is to be told of a batch that the pool has done with.
+func settled(o store.Outcome) ingest.Result {
+	if o == store.Stored {
+		return ingest.Durable
+	}
+	return ingest.Lost
 }
 
 // sink is where ingest hands its batches over. It never blocks.
