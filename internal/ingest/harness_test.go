@@ -213,7 +213,7 @@ func (c *collector) sink(b *flow.Batch) ingest.Verdict {
 		}
 	}
 	kept := *b
-	kept.Records, kept.Interfaces = slices.Clone(b.Records), slices.Clone(b.Interfaces)
+	kept.Records, kept.Interfaces, kept.Body = slices.Clone(b.Records), slices.Clone(b.Interfaces), slices.Clone(b.Body)
 	c.taken = append(c.taken, kept)
 	c.Release(b)
 	return ingest.Accepted

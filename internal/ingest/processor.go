@@ -92,7 +92,7 @@ func (p *processor) judge(a *arrival, o *outcome) {
 		return
 	}
 	if header.Kind == wire.Flows {
-		p.takeFlows(body, o)
+		p.takeFlows(body, a, o)
 		return
 	}
 	p.takeOther(body, a, o)
@@ -116,7 +116,7 @@ func judgeHeader(h *wire.Header, id string, err error) (Reason, error) {
 }
 
 // takeFlows parses and validates a batch, all of it or nothing, and hands it over.
-func (p *processor) takeFlows(body []byte, o *outcome) {
+func (p *processor) takeFlows(body []byte, a *arrival, o *outcome) {
 	b := p.batch()
 	if o.err = wire.ParseFlows(body, b); o.err != nil {
 		o.reason = ReasonParse
@@ -129,7 +129,8 @@ func (p *processor) takeFlows(body []byte, o *outcome) {
 		p.Release(b)
 		return
 	}
-	b.Sensor, b.Boot = o.sensor.id, o.header.Boot
+	b.Sensor, b.Boot, b.Received = o.sensor.id, o.header.Boot, a.received.UnixNano()
+	b.Body = append(b.Body[:0], body...)
 	seq := b.Seq // the batch is no longer ours once it was offered
 	if o.reason = o.sensor.claim(b.Boot, seq); o.reason != ReasonAccepted {
 		p.Release(b)

@@ -49,6 +49,16 @@ func TestDelivers(t *testing.T) {
 	if len(got) == 2 && got[0].Seq > got[1].Seq { // two sockets, two goroutines
 		got[0], got[1] = got[1], got[0]
 	}
+	for i := range got {
+		var again flow.Batch // the body goes along, and is what the records were parsed from
+		if err := wire.ParseFlows(got[i].Body, &again); err != nil || !cmp.Equal(again.Records, got[i].Records) {
+			t.Errorf("the body that batch %d came with is another: %v", got[i].Seq, err)
+		}
+		if at := time.Unix(0, got[i].Received); at.Before(before.Add(-time.Second)) || at.After(time.Now()) {
+			t.Errorf("batch %d was received at %v", got[i].Seq, at)
+		}
+		got[i].Body, got[i].Received = nil, 0
+	}
 	if diff := cmp.Diff([]flow.Batch{want(1, sent4), want(2, sent6)}, got); diff != "" {
 		t.Errorf("batches differ (-sent +got):\n%s", diff)
 	}
