@@ -21,9 +21,12 @@ var metricDefs = []metrics.Def{
 	{Name: "accepted_records_total", Help: "Records of the batches that were handed over."},
 	{Name: "accepted_packets_total", Help: "Packets in those records."},
 	{Name: "accepted_bytes_total", Help: "IP bytes in those records."},
-	{Name: "queue_full_records_total", Help: "Records of authentic batches refused because the journal had no room; a sensor that waits for answers sends them again."},
+	{Name: "queue_full_records_total", Help: "Records of authentic batches refused because the journal had no room; the sensors keep them."},
 	{Name: "queue_full_packets_total", Help: "Packets in those records."},
 	{Name: "queue_full_bytes_total", Help: "IP bytes in those records."},
+	{Name: "durable_records_total", Help: "Records of the batches that are durable; they are acknowledged to the sensors."},
+	{Name: "lost_records_total", Help: "Records of accepted batches that did not become durable; the sensors send them again."},
+	{Name: "answers_total", Help: "Answers to sensors, by what became of them.", Labels: []string{"outcome"}},
 	{Name: "socket_datagrams_total", Help: "Datagrams read, by socket.", Labels: []string{"socket", "address"}},
 	{Name: "socket_kernel_drops_total", Help: "Datagrams the kernel dropped because the receive buffer was full.", Labels: []string{"socket", "address"}},
 	{Name: "socket_receive_buffer_bytes", Help: "Receive buffer as the kernel granted it.", Labels: []string{"socket", "address"}},
@@ -118,6 +121,11 @@ func readIngest(st ingest.Stats, put metrics.Put) {
 	put("queue_full_records_total", float64(st.QueueFull.Records))
 	put("queue_full_packets_total", float64(st.QueueFull.Packets))
 	put("queue_full_bytes_total", float64(st.QueueFull.Bytes))
+	put("durable_records_total", float64(st.Durable.Records))
+	put("lost_records_total", float64(st.Lost.Records))
+	put("answers_total", float64(st.Answers.Sent), "sent")
+	put("answers_total", float64(st.Answers.Failed), "failed")
+	put("answers_total", float64(st.Answers.Unfit), "unfit")
 	for i, sock := range st.Sockets {
 		labels := []string{strconv.Itoa(i), sock.Local.String()}
 		put("socket_datagrams_total", float64(sock.Datagrams), labels...)

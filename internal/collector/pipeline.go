@@ -87,11 +87,19 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return configError(err)
 	}
-	p.appender = p.journal.Appender(func(b *flow.Batch, _ journal.Outcome) { p.server.Release(b) })
+	p.appender = p.journal.Appender(func(b *flow.Batch, o journal.Outcome) { p.server.Settle(b, settled(o)) })
 	p.server, err = ingest.Listen(ingest.Config{
 		Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 	}, opener, log)
 	return err
+}
+
+// settled is what the sensor is to be told of a batch that the journal has done with.
+func settled(o journal.Outcome) ingest.Result {
+	if o == journal.Durable {
+		return ingest.Durable
+	}
+	return ingest.Lost
 }
 
 // sink is where ingest hands its batches over. It never blocks.

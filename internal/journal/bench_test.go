@@ -16,7 +16,7 @@ func coded(b *flow.Batch) *flow.Batch {
 	for i := range b.Records {
 		e.Add(&b.Records[i], "eth0")
 	}
-	b.Body = e.AppendBody(nil, b.Seq, b.Floor, b.Base)
+	b.Body = e.AppendBody(nil, wire.Numbers{Boot: b.Boot, Seq: b.Seq, Floor: b.Floor, Base: b.Base})
 	return b
 }
 

@@ -179,11 +179,14 @@ func TestFence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := r.Stats().Checkpoints
 	if _, err := bucket.Put(t.Context(), "lease.0", []byte("thief")); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the loss of the lease", func() bool { return r.Stats().Fenced == 1 && r.Stats().Active == 0 })
-	await(t, "a new session", func() bool { return r.Stats().Active == 1 })
+	await(t, "the loss of the lease", func() bool { return r.Stats().Fenced == 1 })
+	await(t, "a new session with the checkpoint in its name", func() bool {
+		return r.Stats().Active == 1 && r.Stats().Checkpoints > before
+	})
 
 	entry, err := bucket.Get(t.Context(), "checkpoint.0")
 	if err != nil {

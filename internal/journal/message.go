@@ -17,9 +17,8 @@ import (
 //	      +-------+-------+-------+---------
 //
 //	entry:  length of the sensor's id (1 octet), the id
-//	        boot, big endian in 8 octets
 //	        received, ns since the Unix epoch, big endian in 8 octets
-//	        length of the body (varint), the body as on the wire: seq, floor, base, interfaces and records
+//	        length of the body (varint), the body as on the wire: boot, seq, floor, base, interfaces, records
 //
 // A reader refuses a version that it does not know and leaves the message where it is.
 const (
@@ -30,7 +29,7 @@ const (
 	// maxBody is the longest body that is taken: many times what a datagram holds.
 	maxBody = 128 << 10
 	// maxEntry bounds what one batch adds to a message.
-	maxEntry = 1 + maxSensor + 8 + 8 + binary.MaxVarintLen32 + maxBody
+	maxEntry = 1 + maxSensor + 8 + binary.MaxVarintLen32 + maxBody
 )
 
 // Why a message cannot be read.
@@ -47,7 +46,6 @@ func appendHeader(dst []byte) []byte { return append(dst, 'f', 'j', messageVersi
 func appendEntry(dst []byte, b *flow.Batch, body []byte) []byte {
 	dst = append(dst, byte(len(b.Sensor)))
 	dst = append(dst, b.Sensor...)
-	dst = binary.BigEndian.AppendUint64(dst, b.Boot)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(b.Received))
 	dst = binary.AppendUvarint(dst, uint64(len(body)))
 	return append(dst, body...)
@@ -69,13 +67,12 @@ func readHeader(message []byte) ([]byte, error) {
 func readEntry(entries []byte, b *flow.Batch, intern func([]byte) string) (rest []byte, err error) {
 	n := int(entries[0])
 	entries = entries[1:]
-	if n == 0 || n > maxSensor || len(entries) < n+16 {
+	if n == 0 || n > maxSensor || len(entries) < n+8 {
 		return nil, errMalformed
 	}
 	b.Sensor = intern(entries[:n])
-	b.Boot = binary.BigEndian.Uint64(entries[n:])
-	b.Received = int64(binary.BigEndian.Uint64(entries[n+8:]))
-	entries = entries[n+16:]
+	b.Received = int64(binary.BigEndian.Uint64(entries[n:]))
+	entries = entries[n+8:]
 	size, used := binary.Uvarint(entries)
 	if used <= 0 || size > maxBody || size > uint64(len(entries)-used) {
 		return nil, errMalformed
@@ -105,6 +102,6 @@ func (e *encoder) encode(b *flow.Batch) ([]byte, bool) {
 			return nil, false
 		}
 	}
-	e.body = e.flows.AppendBody(e.body[:0], b.Seq, b.Floor, b.Base)
+	e.body = e.flows.AppendBody(e.body[:0], wire.Numbers{Boot: b.Boot, Seq: b.Seq, Floor: b.Floor, Base: b.Base})
 	return e.body, true
 }
