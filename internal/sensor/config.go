@@ -81,7 +81,7 @@ func Defaults() Config {
 	return Config{
 		StateDir: "/var/lib/flow-sensor",
 		Capture: CaptureConfig{
-			Engine: capture.EngineRing, Workers: 1, Fanout: capture.FanoutHash, RingSize: capture.DefaultRingSize,
+			Engine: capture.EngineRing, Workers: 1, Fanout: capture.FanoutFlow, RingSize: capture.DefaultRingSize,
 			BlockSize: capture.DefaultBlockSize, BlockTimeout: config.Duration(capture.DefaultBlockTimeout),
 			SnapLength: capture.DefaultSnapLength, Promiscuous: true, Sample: 1,
 		},
