@@ -19,9 +19,9 @@ const (
 
 // splitWatch says whether packets of one flow meet more than one worker of an interface. All workers look at the same keys,
 // for one seed chooses them; these alone are written down where others see it, so that of a thousand packets all but one
-// cost a multiplication. Fragments are left out: they go by their addresses, their flow's whole packets by the ports too.
+// cost two multiplications. Fragments are left out: they go by their addresses, their flow's whole packets by the ports too.
 type splitWatch struct {
-	seed    [6]uint64
+	seed    [7]uint64 // the last one odd
 	buckets [splitBuckets][splitWays]atomic.Uint64
 	watched atomic.Uint64
 	split   atomic.Uint64
@@ -42,6 +42,7 @@ func newSplitWatch() *splitWatch {
 	for i := range w.seed {
 		w.seed[i] = binary.NativeEndian.Uint64(b[8*i:])
 	}
+	w.seed[6] |= 1
 	return w
 }
 
@@ -51,8 +52,8 @@ func (w *splitWatch) look(batch []flow.Packet, worker uint8) {
 		p := &batch[i]
 		// Of IPv6 the upper halves are left out here, and looked at below.
 		ports := uint64(p.SrcPort)<<16 | uint64(p.DstPort)
-		hi, lo := bits.Mul64(p.Src.Lo^w.seed[0]^ports<<32, p.Dst.Lo^w.seed[1]^ports)
-		if (hi^lo)>>(64-splitSampleBits) == 0 && !p.Fragment {
+		h := fold(p.Src.Lo^w.seed[0]^ports<<32, p.Dst.Lo^w.seed[1]^ports) * w.seed[6]
+		if h>>(64-splitSampleBits) == 0 && !p.Fragment {
 			w.meet(&p.Key, worker)
 		}
 	}
@@ -93,7 +94,7 @@ func (w *splitWatch) hash(k *flow.Key) uint64 {
 	rest := uint64(k.VLAN)<<48 | uint64(k.VLANInner)<<32 | uint64(k.Proto)<<24 | uint64(k.ToS)<<16 | uint64(k.Version)<<8
 	ports := uint64(k.IfIndex)<<32 | uint64(k.SrcPort)<<16 | uint64(k.DstPort)
 	h := fold(k.Src.Hi^w.seed[0], k.Src.Lo^w.seed[1]) ^ fold(k.Dst.Hi^w.seed[2], k.Dst.Lo^w.seed[3]) ^ fold(ports^w.seed[4], rest^w.seed[5])
-	return fold(h^w.seed[2], w.seed[1]|1)
+	return fold(h^w.seed[2], w.seed[6])
 }
 
 func fold(a, b uint64) uint64 {

@@ -51,6 +51,35 @@ func TestSplitFlowsAreSeen(t *testing.T) {
 	}
 }
 
+// Whatever part of a key varies, about as many are watched, by any seed.
+func TestTheSampleIsEven(t *testing.T) {
+	const flows = 1 << 15
+	packets, most := make([]flow.Packet, flows), 0.0
+	for name, vary := range map[string]func(k *flow.Key, i uint64){
+		"source port":      func(k *flow.Key, i uint64) { k.SrcPort, k.DstPort = uint16(i), 443 },
+		"destination port": func(k *flow.Key, i uint64) { k.DstPort, k.SrcPort = uint16(i), 53 },
+		"source":           func(k *flow.Key, i uint64) { k.Src.Lo = 0x0a000000 | i },
+		"network":          func(k *flow.Key, i uint64) { k.Dst.Lo = i << 12 },
+		"both":             func(k *flow.Key, i uint64) { k.Src.Lo, k.Dst.Lo = 0x0a000000|i&0xff, 0x0a000000|i>>8 },
+		"interface id":     func(k *flow.Key, i uint64) { k.Src.Lo, k.Dst.Lo = i<<40|i, 1 },
+	} {
+		for i := range packets {
+			packets[i] = flow.Packet{Key: flow.Key{Src: flow.Addr{Lo: 0x0a000001}, Dst: flow.Addr{Lo: 0x0a000002}, Proto: flow.ProtoUDP, Version: 4}}
+			vary(&packets[i].Key, uint64(i))
+		}
+		for range 50 {
+			w := newSplitWatch()
+			w.look(packets, 0)
+			off := float64(w.watched.Load()) - flows>>splitSampleBits
+			most = max(most, off, -off)
+			if off < -28 || off > 60 {
+				t.Errorf("%s: %d of %d are watched", name, w.watched.Load(), flows)
+			}
+		}
+	}
+	t.Logf("at most %v off", most)
+}
+
 // Two workers that meet the same flows at the same time count each once.
 func TestSplitIsCountedOnceByAll(t *testing.T) {
 	const workers, rounds = 4, 3
