@@ -76,7 +76,8 @@ func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
 		if p.Status&unix.TP_STATUS_VLAN_VALID != 0 { // VLAN 0 is valid
 			f.VLAN = flow.VLANFromTCI(uint16(p.Hv1.Vlan_tci))
 		}
-		if b.vnet && p.Mac >= vnetHeader {
+		f.SegmentSize, f.SegmentProto = 0, 0
+		if b.vnet && p.Mac >= vnetHeader && block[start-vnetHeader+vnetGSOType] != 0 { // of most frames there is nothing to say
 			readVnet(f, block[start-vnetHeader:start])
 		}
 		n++

@@ -32,6 +32,7 @@ type InterfaceConfig struct {
 type CaptureConfig struct {
 	Engine       capture.Engine     `toml:"engine"`
 	Workers      int                `toml:"workers"`
+	CPUs         []int              `toml:"cpus"`
 	Fanout       capture.FanoutMode `toml:"fanout"`
 	RingSize     config.Size        `toml:"ring_size"`
 	BlockSize    config.Size        `toml:"block_size"`
@@ -85,7 +86,7 @@ func Defaults() Config {
 	return Config{
 		StateDir: "/var/lib/flow-sensor",
 		Capture: CaptureConfig{
-			Engine: capture.EngineRing, Workers: 1, Fanout: capture.FanoutHash, RingSize: capture.DefaultRingSize,
+			Engine: capture.EngineRing, Workers: 1, CPUs: []int{}, Fanout: capture.FanoutFlow, RingSize: capture.DefaultRingSize,
 			BlockSize: capture.DefaultBlockSize, BlockTimeout: config.Duration(capture.DefaultBlockTimeout),
 			SnapLength: capture.DefaultSnapLength, Promiscuous: true, Sample: 1,
 		},

@@ -26,6 +26,8 @@ type meter struct {
 	table   *flowtable.Table
 	time    timebase
 	own     *ownTraffic // nil where there is none, as in a file
+	split   *splitWatch // nil where no other worker could have a packet of the same flow
+	worker  uint8       // of its interface, for split
 
 	n       int
 	batch   [batchSize]flow.Packet
@@ -62,6 +64,9 @@ func (m *meter) flush() {
 		return
 	}
 	batch := m.batch[:m.n]
+	if m.split != nil {
+		m.split.look(batch, m.worker)
+	}
 	now := m.time.convert(batch)
 	m.table.Account(batch, now)
 	m.table.Expire(batch[len(batch)-1].Time)

@@ -29,6 +29,8 @@ var metricDefs = []metrics.Def{
 	{Name: "refused_packets_total", Help: "Packets not accounted, by reason.", Labels: []string{"reason"}},
 	{Name: "refused_bytes_total", Help: "Bytes on the wire of packets not accounted, by reason.", Labels: []string{"reason"}},
 	{Name: "noted_packets_total", Help: "Accounted packets that were noteworthy, by note.", Labels: []string{"note"}},
+	{Name: "fanout_watched_flows_total", Help: "Flows watched for meeting several workers: one in 1024, fragments left out, where an interface has several."},
+	{Name: "fanout_split_flows_total", Help: "Watched flows that met more than one worker: they are in more records, which add up."},
 	{Name: "flows", Help: "Flows in the tables."},
 	{Name: "records_total", Help: "Records exported from the tables, by end reason.", Labels: []string{"reason"}},
 	{Name: "sent_records_total", Help: "Records in datagrams that the kernel took, each once."},
@@ -95,6 +97,8 @@ func (s *Service) readMetrics(put metrics.Put) {
 	for note, n := range l.Notes {
 		put("noted_packets_total", float64(n), note)
 	}
+	put("fanout_watched_flows_total", float64(s.pipeline.split.watched.Load()))
+	put("fanout_split_flows_total", float64(s.pipeline.split.split.Load()))
 	put("flows", float64(l.Flows))
 	for reason, n := range l.Ended {
 		put("records_total", float64(n), reason)

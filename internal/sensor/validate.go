@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,6 +78,14 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 		doc.Checkf("capture.engine", "%q is not part of this build, which was made without cgo: want %q", c.Engine, capture.EngineRing)
 	}
 	doc.Check("capture.workers", config.Between(c.Workers, 1, maxWorkers))
+	for i, cpu := range c.CPUs {
+		switch {
+		case cpu < 0 || cpu > maxCPU:
+			doc.Checkf("capture.cpus", "%d is out of range: want 0 to %d", cpu, maxCPU)
+		case slices.Contains(c.CPUs[:i], cpu):
+			doc.Checkf("capture.cpus", "%d is named twice: workers beyond the last one begin again with the first", cpu)
+		}
+	}
 	doc.Check("capture.sample", config.Between(c.Sample, 1, capture.MaxSample))
 	doc.Check("capture.snap_length", config.Between(c.SnapLength, minSnap, maxSnap))
 	doc.Check("capture.block_timeout", config.DurationBetween(c.BlockTimeout, time.Millisecond, time.Second))
