@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"time"
+	"unsafe"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -104,6 +105,15 @@ func wait(fd int) (bool, error) {
 	default:
 		return true, nil
 	}
+}
+
+// nap sleeps, or a little less where a signal comes, as the runtime's own do. Frames do not end it. It is a raw system call,
+// which Go's scheduler does not know of: around any other it would hand the processor to another thread after 20 us and look
+// for more of the kind every 20 us (sysmon in runtime/proc.go), which cost more than the reading. A collection that has to stop the
+// world ends it by its signal.
+func nap(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0) // EINTR is an early end
 }
 
 // errLink says that the socket has a pending error: the interface went down or away.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -28,6 +29,8 @@ func Run(ctx context.Context, path string) error {
 	if err != nil {
 		return configError(err)
 	}
+	// A worker that naps keeps its place in Go's scheduler (nap in internal/capture): there is always one for the others.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.workers()+1))
 	log.Info("starting", "version", build.Version(), "id", c.ID, "config", path)
 	monitor := daemon.NewMonitor(patience, nil)
 	return daemon.Run(ctx, NewService(path, c, monitor, log), daemon.Options{
