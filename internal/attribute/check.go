@@ -21,16 +21,19 @@ const (
 	mappedPrefix  = 96 // bits in front of the IPv4 address in ::ffff:0:0/96
 )
 
-// Problem is what is wrong with a Config, or odd: Path is the key it concerns, as in "role[2].ports".
-type Problem struct {
+// KeyError is what is wrong with a Config, or without effect in it. Path is the key it concerns, as in "role[2].ports".
+type KeyError struct {
 	Path string
 	Err  error
 }
 
-func (p Problem) Error() string { return p.Path + ": " + p.Err.Error() }
+func (e KeyError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap gives Err.
+func (e KeyError) Unwrap() error { return e.Err }
 
 // Check says all that is wrong with c: nil where Compile takes it.
-func (c *Config) Check() []Problem {
+func (c *Config) Check() []KeyError {
 	k := &checker{config: c, ours: make(map[string]int)}
 	k.networks()
 	for i := range c.Rules {
@@ -46,11 +49,11 @@ func (c *Config) Check() []Problem {
 type checker struct {
 	config   *Config
 	ours     map[string]int // by name, the first network of it
-	problems []Problem
+	problems []KeyError
 }
 
 func (k *checker) refuse(path, format string, args ...any) {
-	k.problems = append(k.problems, Problem{Path: path, Err: fmt.Errorf(format, args...)})
+	k.problems = append(k.problems, KeyError{Path: path, Err: fmt.Errorf(format, args...)})
 }
 
 func (k *checker) networks() {
@@ -120,7 +123,7 @@ func (k *checker) rule(i int) {
 	k.knownNetwork(at+"source", r.Source)
 	k.knownNetwork(at+"destination", r.Destination)
 	k.ports(at+"ports", r.Ports)
-	if r.Action == 0 || r.Action >= actions {
+	if r.Action == 0 || int(r.Action) >= actions {
 		k.refuse(at+"action", "no action: want one of %q", ActionNames())
 		return
 	}

@@ -58,7 +58,7 @@ const (
 	ActionPortMatch
 	// ActionAssign: client and service port are where the rule says. It matches always, or for the listed service ports.
 	ActionAssign
-	actions
+	actions = int(iota)
 )
 
 var actionNames = [actions]string{"", "handshake", "lower_port", "port_match", "assign"}
@@ -77,7 +77,7 @@ func ParseAction(name string) (Action, bool) {
 }
 
 func (a Action) String() string {
-	if a > 0 && a < actions {
+	if a > 0 && int(a) < actions {
 		return actionNames[a]
 	}
 	return fmt.Sprintf("Action(%d)", uint8(a))

@@ -34,19 +34,25 @@ func TestRefusals(t *testing.T) {
 		`network[0].name: "unknown" is the name of all`: {Networks: []attribute.Network{{Name: "unknown", Prefixes: prefix("192.0.2.0/24")}}},
 		`network[0].name: "a\nb": want printable`:       {Networks: []attribute.Network{{Name: "a\nb", Prefixes: prefix("192.0.2.0/24")}}},
 		`network[0].name: "` + strings.Repeat("x", 65) + `" has 65 octets: want 64 at most`: {
-			Networks: []attribute.Network{{Name: strings.Repeat("x", 65), Prefixes: prefix("192.0.2.0/24")}}},
+			Networks: []attribute.Network{{Name: strings.Repeat("x", 65), Prefixes: prefix("192.0.2.0/24")}},
+		},
 		`network[0].prefixes: no prefix: want such as ["192.0.2.0/24", "2001:db8::/32"]`: {Networks: []attribute.Network{{Name: "office"}}},
 		`network[0].prefixes: "192.0.2.1/24" has bits behind its length: write "192.0.2.0/24"`: {
-			Networks: []attribute.Network{{Name: "office", Prefixes: prefix("192.0.2.1/24")}}},
+			Networks: []attribute.Network{{Name: "office", Prefixes: prefix("192.0.2.1/24")}},
+		},
 		`network[0].prefixes: "::ffff:192.0.2.0/120" is an IPv4 network in IPv6 form, which no flow has: write "192.0.2.0/24"`: {
-			Networks: []attribute.Network{{Name: "office", Prefixes: prefix("::ffff:192.0.2.0/120")}}},
+			Networks: []attribute.Network{{Name: "office", Prefixes: prefix("::ffff:192.0.2.0/120")}},
+		},
 		`network[0].prefixes: no valid prefix`: {Networks: []attribute.Network{{Name: "office", Prefixes: []netip.Prefix{{}}}}},
 		`network[1].prefixes: 192.0.2.0/24 is network "office" above: one prefix has one name`: {
-			Networks: []attribute.Network{office, {Name: "branch", Prefixes: prefix("192.0.2.0/24")}}},
+			Networks: []attribute.Network{office, {Name: "branch", Prefixes: prefix("192.0.2.0/24")}},
+		},
 		`network[1].ours: network "office" is ours = false above`: {
-			Networks: []attribute.Network{office, {Name: "office", Prefixes: prefix("198.51.100.0/24"), Ours: true}}},
+			Networks: []attribute.Network{office, {Name: "office", Prefixes: prefix("198.51.100.0/24"), Ours: true}},
+		},
 		`role[0].source: no network has the name "offce": want one of ["office"], "unknown" for all others, or "" for any`: {
-			Networks: []attribute.Network{office}, Rules: []attribute.Rule{{Source: "offce", Action: attribute.ActionLowerPort}}},
+			Networks: []attribute.Network{office}, Rules: []attribute.Rule{{Source: "offce", Action: attribute.ActionLowerPort}},
+		},
 		`role[0].destination: no network has the name "x"`:                                        {Rules: []attribute.Rule{{Destination: "x", Action: attribute.ActionLowerPort}}},
 		`role[0].action: no action: want one of ["handshake" "lower_port" "port_match" "assign"]`: {Rules: []attribute.Rule{{}}},
 		`role[0].ports: no port: port_match would never match`:                                    {Rules: []attribute.Rule{{Action: attribute.ActionPortMatch}}},
@@ -54,9 +60,11 @@ func TestRefusals(t *testing.T) {
 		`role[0].client: assign must say where the client is`:                                     {Rules: []attribute.Rule{{Action: attribute.ActionAssign, Port: attribute.Source}}},
 		`role[0].port: assign must say where the service port`:                                    {Rules: []attribute.Rule{{Action: attribute.ActionAssign, Client: attribute.Source}}},
 		`role[0].drop: lower_port does not take it: it goes with [port_match assign]`: {
-			Rules: []attribute.Rule{{Action: attribute.ActionLowerPort, Drop: true}}},
+			Rules: []attribute.Rule{{Action: attribute.ActionLowerPort, Drop: true}},
+		},
 		`role[0].tie: port_match does not take it: it goes with [lower_port]`: {
-			Rules: []attribute.Rule{{Action: attribute.ActionPortMatch, Ports: []uint16{1}, Tie: attribute.Source}}},
+			Rules: []attribute.Rule{{Action: attribute.ActionPortMatch, Ports: []uint16{1}, Tie: attribute.Source}},
+		},
 		`service_ports: 0 is no port`: {ServicePorts: []uint16{0}},
 		`role: 257 rules: want 256 at most`: {Rules: func() (rules []attribute.Rule) {
 			for range 257 {

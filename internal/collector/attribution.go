@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -51,6 +52,17 @@ func (c *Config) validateAttribution(doc *config.Document) {
 	}
 }
 
+// newRules makes the rules of a configuration that was loaded, and says what in it is without effect.
+func newRules(c Config) (*attribute.Rules, []attribute.KeyError, error) {
+	var errs []error
+	a := c.attribution(func(path string, err error) { errs = append(errs, fmt.Errorf("%s: %w", path, err)) })
+	rules, warnings, err := attribute.Compile(a)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, nil, configError(err)
+	}
+	return rules, warnings, nil
+}
+
 // attribution gives the configuration of the rules. What cannot be read as what it stands for goes to refuse, with its
 // key, and is left out.
 func (c *Config) attribution(refuse func(path string, err error)) attribute.Config {
@@ -62,8 +74,8 @@ func (c *Config) attribution(refuse func(path string, err error)) attribute.Conf
 		}
 		a.Networks = append(a.Networks, attribute.Network{Name: n.Name, Prefixes: parsed, Ours: n.Ours})
 	}
-	for i := range c.Roles {
-		a.Rules = append(a.Rules, c.Roles[i].rule(fmt.Sprintf("role[%d].", i), refuse))
+	for i := range c.RoleRules {
+		a.Rules = append(a.Rules, c.RoleRules[i].rule(fmt.Sprintf("role[%d].", i), refuse))
 	}
 	a.ServicePorts = portNumbers(c.ServicePorts, "service_ports", refuse)
 	return a
