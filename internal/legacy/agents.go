@@ -29,6 +29,7 @@ type Agent struct {
 // Agents is all that may send.
 type Agents struct {
 	byAddress map[netip.Addr]*agent
+	byID      map[string]*agent
 }
 
 // agent is what is known of one of them.
@@ -60,30 +61,24 @@ type AgentStats struct {
 // New makes Agents that take tokens within the limits. What previous, where there is one, knows of agents with the same id
 // goes on. now is the beginning of the numbers of those that are new.
 func New(agents []Agent, limits seal.Limits, now time.Time, previous *Agents) (*Agents, error) {
-	known := make(map[string]*state)
-	if previous != nil {
-		for _, a := range previous.byAddress {
-			known[a.id] = a.state
-		}
-	}
-	all := &Agents{byAddress: make(map[netip.Addr]*agent, len(agents))}
-	ids := make(map[string]bool)
+	all := &Agents{byAddress: make(map[netip.Addr]*agent, len(agents)), byID: make(map[string]*agent, len(agents))}
 	for _, cfg := range agents {
 		a, err := newAgent(cfg, limits)
 		if err == nil && all.byAddress[cfg.Address.Unmap()] != nil {
 			err = fmt.Errorf("%w: %s", ErrDuplicateAddress, cfg.Address)
 		}
-		if err == nil && ids[cfg.ID] {
+		if err == nil && all.byID[cfg.ID] != nil {
 			err = ErrDuplicateID
 		}
 		if err != nil {
 			return nil, fmt.Errorf("agent %q: %w", cfg.ID, err)
 		}
-		if a.state = known[cfg.ID]; a.state == nil {
+		if previous != nil && previous.byID[cfg.ID] != nil {
+			a.state = previous.byID[cfg.ID].state
+		} else {
 			a.state = &state{boot: uint64(max(now.UnixNano(), 1)), seq: 1, stats: AgentStats{ID: cfg.ID}}
 		}
-		ids[cfg.ID] = true
-		all.byAddress[cfg.Address.Unmap()] = a
+		all.byAddress[cfg.Address.Unmap()], all.byID[cfg.ID] = a, a
 	}
 	return all, nil
 }
@@ -103,14 +98,7 @@ func newAgent(cfg Agent, limits seal.Limits) (*agent, error) {
 }
 
 // Has reports whether an agent has that id.
-func (a *Agents) Has(id string) bool {
-	for _, known := range a.byAddress {
-		if known.id == id {
-			return true
-		}
-	}
-	return false
-}
+func (a *Agents) Has(id string) bool { return a.byID[id] != nil }
 
 // Stats gives what came from each agent, by id.
 func (a *Agents) Stats() []AgentStats {
