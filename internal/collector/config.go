@@ -27,6 +27,11 @@ type Config struct {
 	Log      LogConfig      `toml:"log"`
 
 	ReportInterval config.Duration `toml:"report_interval"`
+
+	ServicePorts []int               `toml:"service_ports"`
+	Networks     []NetworkConfig     `toml:"network"`
+	RoleRules    []RoleConfig        `toml:"role"`
+	LegacyAgents []LegacyAgentConfig `toml:"legacy_agent"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -143,7 +148,7 @@ const (
 func Defaults() Config {
 	pool, lines, kept := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig()
 	return Config{
-		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite},
+		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite}, ServicePorts: defaultServicePorts(),
 		Ingest: IngestConfig{
 			Listen: []string{"0.0.0.0:9999", "[::]:9999"}, ReceiveBuffer: ingest.DefaultReceiveBuffer,
 			TTL: config.Duration(seal.DefaultTTL), Skew: config.Duration(seal.DefaultSkew),

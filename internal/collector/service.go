@@ -13,6 +13,7 @@ import (
 	"flowsensor/internal/build"
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
+	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
 )
 
@@ -59,7 +60,8 @@ func Run(ctx context.Context, path string) error {
 	})
 }
 
-// Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults.
+// Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults, behind
+// comments on what in it is without effect.
 func Check(path string, out io.Writer) error {
 	c, err := Load(path)
 	if err != nil {
@@ -67,6 +69,18 @@ func Check(path string, out io.Writer) error {
 	}
 	if c.ingests() {
 		if _, err := newOpener(c); err != nil {
+			return err
+		}
+		if _, err := newAgents(c, nil); err != nil {
+			return err
+		}
+	}
+	_, warnings, err := newRules(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		if _, err := fmt.Fprintf(out, "# warning: %v\n", w); err != nil {
 			return err
 		}
 	}
@@ -170,7 +184,8 @@ func (s *Service) ledger() (l ledger) {
 	p := s.pipeline
 	if p.server != nil {
 		in := p.server.Stats()
-		l.received, l.refused = in.Accepted.Records+in.QueueFull.Records, in.QueueFull.Records
+		l.refused = in.QueueFull.Records + in.Legacy.QueueFull.Records
+		l.received = in.Accepted.Records + in.Legacy.Accepted.Records + l.refused
 		l.appended = p.appender.Stats().Appended.Records
 	}
 	if p.pool != nil {
@@ -211,6 +226,12 @@ func (s *Service) Reload(context.Context) error {
 		return err
 	}
 	// A role that the process does not have has nothing to reload.
+	var agents *legacy.Agents
+	if s.pipeline.server != nil {
+		if agents, err = newAgents(next, s.pipeline.server.Agents()); err != nil {
+			return err
+		}
+	}
 	if w, ok := s.pipeline.writer.(interface{ Reload() error }); ok {
 		if err := w.Reload(); err != nil {
 			return err
@@ -218,8 +239,10 @@ func (s *Service) Reload(context.Context) error {
 	}
 	if s.pipeline.server != nil {
 		s.pipeline.server.SetOpener(opener)
+		s.pipeline.server.SetAgents(agents)
 	}
 	s.config.Sensors, s.config.Ingest.TTL, s.config.Ingest.Skew = next.Sensors, next.Ingest.TTL, next.Ingest.Skew
+	s.config.LegacyAgents = next.LegacyAgents
 	if changed := config.Differences(s.config, next); len(changed) > 0 {
 		s.log.Warn("sensors, keys and clock limits were read again; other changes need a restart", "sections", changed)
 	}

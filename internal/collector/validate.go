@@ -30,8 +30,10 @@ func (c *Config) validate(doc *config.Document) {
 	c.validateRoles(doc)
 	if c.ingests() {
 		c.validateSensors(doc)
+		c.validateLegacyAgents(doc)
 	}
 	c.Ingest.validate(doc)
+	c.validateAttribution(doc)
 	doc.Check("journal", c.journal().Validate())
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {
@@ -54,7 +56,7 @@ func (c *Config) validateRoles(doc *config.Document) {
 }
 
 func (c *Config) validateSensors(doc *config.Document) {
-	if len(c.Sensors) == 0 {
+	if len(c.Sensors) == 0 && len(c.LegacyAgents) == 0 {
 		doc.Checkf("sensor", "no sensor may send: add [[sensor]] with id and key_files")
 	}
 	seen := make(map[string]bool)
