@@ -27,6 +27,7 @@ var allowed = map[string]string{
 	"seal": "",
 	// the collector's stages
 	"ingest":       "flow seal wire",
+	"rollup":       "flow",
 	"store":        "flow",
 	"store/files":  "store",
 	"store/influx": "store",
