@@ -25,9 +25,9 @@ type windowed struct {
 	down     bool
 }
 
-func newWindowed(t testing.TB) *windowed {
-	t.Helper()
-	return &windowed{t: t, contents: make(map[int64]string), full: make(map[int64]string)}
+func newWindowed(tb testing.TB) *windowed {
+	tb.Helper()
+	return &windowed{t: tb, contents: make(map[int64]string), full: make(map[int64]string)}
 }
 
 func (w *windowed) setDown(down bool) {
@@ -97,9 +97,9 @@ func (g *gatherer) Close(edge journal.Edge) func(context.Context) error {
 	}
 }
 
-func gatherInto(t testing.TB, j *journal.Journal, d *database, w *windowed) *reading {
-	t.Helper()
-	r := &reading{t: t}
+func gatherInto(tb testing.TB, j *journal.Journal, d *database, w *windowed) *reading {
+	tb.Helper()
+	r := &reading{t: tb}
 	r.Reader = j.Reader(func(b *flow.Batch) error {
 		d.queue <- work{b, r.Reader}
 		return nil
@@ -149,9 +149,9 @@ func splitFields(text string) func(func(string) bool) {
 	}
 }
 
-func gatherConfig(t testing.TB) journal.Config {
-	t.Helper()
-	c := config(t)
+func gatherConfig(tb testing.TB) journal.Config {
+	tb.Helper()
+	c := config(tb)
 	c.Window, c.Windows = 100*time.Millisecond, 3
 	c.GroupBytes, c.GroupAge = 2000, 5*time.Millisecond
 	return c

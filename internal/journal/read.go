@@ -93,8 +93,8 @@ func (r *Reader) shards(ctx context.Context) []int {
 	return all
 }
 
-// Drain, called once, reads what stands in an embedded journal, ends windows early, waits until all that was handed on is settled, and ends Run. When ctx
-// ends first, what is left stays in the journal, which is the error.
+// Drain reads what stands in an embedded journal, ends windows early, waits until all that was handed on is settled, and
+// ends Run. When ctx ends first, what is left stays in the journal, which is the error. It is called once.
 func (r *Reader) Drain(ctx context.Context) error {
 	close(r.draining)
 	if r.j.server != nil {
