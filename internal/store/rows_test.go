@@ -89,7 +89,7 @@ func rows(n int) func(func(*flow.Row) bool) {
 // Rows are stored with the patience of batches: repeated, told apart, buried, and all of them counted.
 func TestWriteRows(t *testing.T) {
 	const n = 1000
-	fails := 3
+	fails := 1
 	f := &fake{}
 	f.judge = func(lines []string) error {
 		if fails--; fails >= 0 {
