@@ -26,6 +26,7 @@ var allowed = map[string]string{
 	"wire": "flow",
 	"seal": "",
 	// the collector's stages
+	"attribute":    "flow",
 	"ingest":       "flow seal wire",
 	"journal":      "flow wire",
 	"rollup":       "flow",
@@ -42,7 +43,7 @@ var allowed = map[string]string{
 	"metrics": "",
 	// the two assemblies
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon flow ingest journal metrics seal store store/files store/influx",
+	"collector": "attribute build config daemon flow ingest journal metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

@@ -19,11 +19,16 @@ type Config struct {
 	StateDir string         `toml:"state_dir"`
 	Roles    []string       `toml:"roles"`
 	Sensors  []SensorConfig `toml:"sensor"`
-	Ingest   IngestConfig   `toml:"ingest"`
-	Journal  JournalConfig  `toml:"journal"`
-	Store    StoreConfig    `toml:"store"`
-	HTTP     HTTPConfig     `toml:"http"`
-	Log      LogConfig      `toml:"log"`
+
+	ServicePorts []int           `toml:"service_ports"`
+	Networks     []NetworkConfig `toml:"network"`
+	RoleRules    []RoleConfig    `toml:"role"`
+
+	Ingest  IngestConfig  `toml:"ingest"`
+	Journal JournalConfig `toml:"journal"`
+	Store   StoreConfig   `toml:"store"`
+	HTTP    HTTPConfig    `toml:"http"`
+	Log     LogConfig     `toml:"log"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -140,7 +145,7 @@ const (
 func Defaults() Config {
 	pool, lines, kept := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig()
 	return Config{
-		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite},
+		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite}, ServicePorts: defaultServicePorts(),
 		Ingest: IngestConfig{
 			Listen: []string{"0.0.0.0:9999", "[::]:9999"}, ReceiveBuffer: ingest.DefaultReceiveBuffer,
 			TTL: config.Duration(seal.DefaultTTL), Skew: config.Duration(seal.DefaultSkew),

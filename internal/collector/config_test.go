@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -15,15 +16,11 @@ import (
 // example loads the shipped configuration with one text replaced.
 func example(t *testing.T, oldnew ...string) (collector.Config, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "collector.toml")
 	text := strings.NewReplacer(oldnew...).Replace(etc.CollectorTOML)
 	if len(oldnew) > 0 && text == etc.CollectorTOML {
 		t.Fatalf("%q is not in the example", oldnew)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return collector.Load(path)
+	return load(t, text)
 }
 
 func TestExampleShowsEveryDefault(t *testing.T) {
@@ -42,13 +39,45 @@ func TestExampleShowsEveryDefault(t *testing.T) {
 		t.Errorf("the example says\n%+v\nthe defaults are\n%+v", got, want)
 	}
 	var c collector.Config
-	doc, err := config.Parse("collector.toml", etc.CollectorTOML, &c)
+	doc, err := config.Parse("collector.toml", uncomment(etc.CollectorTOML), &c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range config.Keys(reflect.TypeFor[collector.Config]()) {
 		if !doc.IsDefined(key) {
 			t.Errorf("the example lacks %s", key)
+		}
+	}
+}
+
+var hidden = regexp.MustCompile(`(?m)^#([^ \n])`)
+
+// uncomment gives the example with the settings that it shows without setting them.
+func uncomment(text string) string { return hidden.ReplaceAllString(text, "$1") }
+
+// What the example shows as comments can be taken as it stands, and shows every key of its tables.
+func TestExampleCommentsAreSettings(t *testing.T) {
+	got, err := load(t, uncomment(etc.CollectorTOML))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []struct {
+		name    string
+		tables  int
+		element reflect.Type
+	}{
+		{"network", len(got.Networks), reflect.TypeFor[collector.NetworkConfig]()},
+		{"role", len(got.RoleRules), reflect.TypeFor[collector.RoleConfig]()},
+	} {
+		if table.tables != 1 {
+			t.Errorf("the example shows [[%s]] %d times", table.name, table.tables)
+		}
+		_, below, _ := strings.Cut(uncomment(etc.CollectorTOML), "[["+table.name+"]]\n")
+		text, _, _ := strings.Cut(below, "\n[")
+		for _, key := range config.Keys(table.element) {
+			if !strings.Contains("\n"+text, "\n"+key+" = ") {
+				t.Errorf("the example lacks %s in [[%s]]", key, table.name)
+			}
 		}
 	}
 }
@@ -85,4 +114,20 @@ func TestURLWithPasswordIsNotPrinted(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "files of their own") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// load loads a configuration of that text alone.
+func load(t *testing.T, text string) (collector.Config, error) {
+	t.Helper()
+	return collector.Load(write(t, text))
+}
+
+// write makes a configuration file of that text.
+func write(t *testing.T, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "collector.toml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

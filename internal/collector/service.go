@@ -55,7 +55,8 @@ func Run(ctx context.Context, path string) error {
 	})
 }
 
-// Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults.
+// Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults, behind
+// comments on what in it is without effect.
 func Check(path string, out io.Writer) error {
 	c, err := Load(path)
 	if err != nil {
@@ -63,6 +64,15 @@ func Check(path string, out io.Writer) error {
 	}
 	if c.ingests() {
 		if _, err := newOpener(c); err != nil {
+			return err
+		}
+	}
+	_, warnings, err := newRules(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		if _, err := fmt.Fprintf(out, "# warning: %v\n", w); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ func (c *Config) validate(doc *config.Document) {
 		c.validateSensors(doc)
 	}
 	c.Ingest.validate(doc)
+	c.validateAttribution(doc)
 	doc.Check("journal", c.journal().Validate())
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {

@@ -38,6 +38,9 @@ func (a *API) UnmarshalText(text []byte) error {
 	return fmt.Errorf("unknown InfluxDB API %q, expected v1, v2 or v3", text)
 }
 
+// MarshalText writes what UnmarshalText reads.
+func (a API) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
 // Encoding is the Content-Encoding of request bodies.
 type Encoding uint8
 
