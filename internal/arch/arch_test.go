@@ -25,9 +25,11 @@ var allowed = map[string]string{
 	// between the two daemons
 	"wire": "flow",
 	"seal": "",
+	// what older systems speak
+	"legacy": "flow seal",
 	// the collector's stages
 	"attribute":    "flow",
-	"ingest":       "flow seal wire",
+	"ingest":       "flow legacy seal wire",
 	"journal":      "flow wire",
 	"rollup":       "flow",
 	"store":        "flow",
@@ -43,7 +45,7 @@ var allowed = map[string]string{
 	"metrics": "",
 	// the two assemblies
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "attribute build config daemon flow ingest journal metrics seal store store/files store/influx",
+	"collector": "attribute build config daemon flow ingest journal legacy metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

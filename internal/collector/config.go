@@ -16,19 +16,22 @@ import (
 
 // Config is the collector's configuration file. The keys are described in etc/collector.toml, which holds all of them.
 type Config struct {
+	ID       string         `toml:"id"`
 	StateDir string         `toml:"state_dir"`
 	Roles    []string       `toml:"roles"`
 	Sensors  []SensorConfig `toml:"sensor"`
+	Ingest   IngestConfig   `toml:"ingest"`
+	Journal  JournalConfig  `toml:"journal"`
+	Store    StoreConfig    `toml:"store"`
+	HTTP     HTTPConfig     `toml:"http"`
+	Log      LogConfig      `toml:"log"`
 
-	ServicePorts []int           `toml:"service_ports"`
-	Networks     []NetworkConfig `toml:"network"`
-	RoleRules    []RoleConfig    `toml:"role"`
+	ReportInterval config.Duration `toml:"report_interval"`
 
-	Ingest  IngestConfig  `toml:"ingest"`
-	Journal JournalConfig `toml:"journal"`
-	Store   StoreConfig   `toml:"store"`
-	HTTP    HTTPConfig    `toml:"http"`
-	Log     LogConfig     `toml:"log"`
+	ServicePorts []int               `toml:"service_ports"`
+	Networks     []NetworkConfig     `toml:"network"`
+	RoleRules    []RoleConfig        `toml:"role"`
+	LegacyAgents []LegacyAgentConfig `toml:"legacy_agent"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -165,8 +168,8 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"},
-		Log:  LogConfig{Level: "info", Format: "auto"},
+		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"}, ReportInterval: config.Duration(10 * time.Second),
+		Log: LogConfig{Level: "info", Format: "auto"},
 	}
 }
 

@@ -68,6 +68,7 @@ func TestExampleCommentsAreSettings(t *testing.T) {
 	}{
 		{"network", len(got.Networks), reflect.TypeFor[collector.NetworkConfig]()},
 		{"role", len(got.RoleRules), reflect.TypeFor[collector.RoleConfig]()},
+		{"legacy_agent", len(got.LegacyAgents), reflect.TypeFor[collector.LegacyAgentConfig]()},
 	} {
 		if table.tables != 1 {
 			t.Errorf("the example shows [[%s]] %d times", table.name, table.tables)

@@ -18,10 +18,10 @@ import (
 // pipeline is the collector's parts, wired: sockets -> ingest -> journal -> pool -> writer. What belongs to a role that the
 // process does not have is nil.
 type pipeline struct {
-	journal *journal.Journal
-	// role ingest
-	server   *ingest.Server
+	journal  *journal.Journal
 	appender *journal.Appender
+	// role ingest
+	server *ingest.Server
 	// role write
 	reader *journal.Reader
 	pool   *store.Pool
@@ -46,6 +46,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 	if p.journal, err = journal.Open(c.journal(), log); err != nil {
 		return nil, err
 	}
+	p.appender = p.journal.Appender(p.appended)
 	if c.writes() {
 		if err := p.openWrite(c, log); err != nil {
 			return nil, err
@@ -83,15 +84,26 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	agents, err := newAgents(c, nil)
+	if err != nil {
+		return err
+	}
 	addresses, err := c.Ingest.addresses()
 	if err != nil {
 		return configError(err)
 	}
-	p.appender = p.journal.Appender(func(b *flow.Batch, o journal.Outcome) { p.server.Settle(b, settled(o)) })
 	p.server, err = ingest.Listen(ingest.Config{
-		Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		Agents: agents,
 	}, opener, log)
 	return err
+}
+
+// appended is where the journal gives its batches back. A report of our own goes nowhere from here.
+func (p *pipeline) appended(b *flow.Batch, o journal.Outcome) {
+	if b.Content != flow.CollectorReadings {
+		p.server.Settle(b, settled(o))
+	}
 }
 
 // settled is what the sensor is to be told of a batch that the journal has done with.
@@ -125,15 +137,10 @@ func newOpener(c Config) (*seal.Opener, error) {
 	var errs []error
 	for _, sc := range c.Sensors {
 		s := seal.Sensor{ID: sc.ID}
-		for _, path := range sc.KeyFiles {
-			key, err := seal.LoadKeyFile(path)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
-				continue
-			}
-			s.Keys = append(s.Keys, key)
-		}
 		var err error
+		if s.Keys, err = loadKeys(sc.KeyFiles); err != nil {
+			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
+		}
 		if s.Prefixes, err = prefixes(sc.Prefixes); err != nil {
 			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
 		}
@@ -142,12 +149,28 @@ func newOpener(c Config) (*seal.Opener, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, configError(err)
 	}
-	opener, err := seal.NewOpener(sensors, seal.Limits{TTL: c.Ingest.TTL.D(), Skew: c.Ingest.Skew.D()})
+	opener, err := seal.NewOpener(sensors, c.Ingest.limits())
 	if err != nil {
 		return nil, configError(err)
 	}
 	return opener, nil
 }
+
+// loadKeys loads the keys of one sender.
+func loadKeys(paths []string) (keys []seal.Key, err error) {
+	var errs []error
+	for _, path := range paths {
+		key, err := seal.LoadKeyFile(path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		keys = append(keys, key)
+	}
+	return keys, errors.Join(errs...)
+}
+
+func (c *IngestConfig) limits() seal.Limits { return seal.Limits{TTL: c.TTL.D(), Skew: c.Skew.D()} }
 
 func newWriter(c StoreConfig, log *slog.Logger) (writer, error) {
 	if c.Kind == kindInflux {

@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"flowsensor/internal/build"
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
+	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
 )
 
@@ -28,9 +30,12 @@ type Service struct {
 	page     *daemon.Page
 	failed   chan error
 
-	stopIngest, stopAppend, stopRead, stopPool, stopPage context.CancelFunc
+	reporter       *reporter
+	reportsSkipped atomic.Uint64
 
-	ingest, appending, reading, pool, pages sync.WaitGroup
+	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports context.CancelFunc
+
+	ingest, appending, reading, pool, pages, reports sync.WaitGroup
 }
 
 // NewService makes a collector that is not running yet. path is where Reload finds the configuration.
@@ -66,6 +71,9 @@ func Check(path string, out io.Writer) error {
 		if _, err := newOpener(c); err != nil {
 			return err
 		}
+		if _, err := newAgents(c, nil); err != nil {
+			return err
+		}
 	}
 	_, warnings, err := newRules(c)
 	if err != nil {
@@ -96,7 +104,12 @@ func (s *Service) Start(ctx context.Context) error {
 	reading, stopRead := context.WithCancel(life)
 	writing, stopPool := context.WithCancel(life)
 	serving, stopPage := context.WithCancel(life)
+	reporting, stopReports := context.WithCancel(life)
 	s.stopIngest, s.stopAppend, s.stopRead, s.stopPool, s.stopPage = stopIngest, stopAppend, stopRead, stopPool, stopPage
+	s.stopReports = stopReports
+	s.reporter = newReporter(s.config, time.Now())
+	s.reports.Go(func() { s.reporting(reporting, s.reporter) })
+	s.appending.Go(func() { s.fail(p.appender.Run(appending)) })
 	if p.pool != nil {
 		s.pool.Go(func() { s.fail(p.pool.Run(writing)) })
 		s.reading.Go(func() { s.fail(p.reader.Run(reading)) })
@@ -105,7 +118,6 @@ func (s *Service) Start(ctx context.Context) error {
 		for i, sock := range p.server.Stats().Sockets {
 			s.monitor.Watch(fmt.Sprintf("socket %d on %s", i, sock.Local), func() uint64 { return p.server.Stats().Sockets[i].Turns })
 		}
-		s.appending.Go(func() { s.fail(p.appender.Run(appending)) })
 		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
 	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
@@ -133,9 +145,10 @@ func (s *Service) Stop(ctx context.Context) error {
 	var errs []error
 	s.stopIngest()
 	s.ingest.Wait()
-	if p.appender != nil {
-		errs = append(errs, p.appender.Drain(ctx))
-	}
+	s.stopReports()
+	s.reports.Wait()
+	s.report(s.reporter, time.Now())
+	errs = append(errs, p.appender.Drain(ctx))
 	s.stopAppend()
 	s.appending.Wait()
 	if p.reader != nil {
@@ -171,7 +184,8 @@ func (s *Service) ledger() (l ledger) {
 	p := s.pipeline
 	if p.server != nil {
 		in := p.server.Stats()
-		l.received, l.refused = in.Accepted.Records+in.QueueFull.Records, in.QueueFull.Records
+		l.refused = in.QueueFull.Records + in.Legacy.QueueFull.Records
+		l.received = in.Accepted.Records + in.Legacy.Accepted.Records + l.refused
 		l.appended = p.appender.Stats().Appended.Records
 	}
 	if p.pool != nil {
@@ -212,6 +226,12 @@ func (s *Service) Reload(context.Context) error {
 		return err
 	}
 	// A role that the process does not have has nothing to reload.
+	var agents *legacy.Agents
+	if s.pipeline.server != nil {
+		if agents, err = newAgents(next, s.pipeline.server.Agents()); err != nil {
+			return err
+		}
+	}
 	if w, ok := s.pipeline.writer.(interface{ Reload() error }); ok {
 		if err := w.Reload(); err != nil {
 			return err
@@ -219,8 +239,10 @@ func (s *Service) Reload(context.Context) error {
 	}
 	if s.pipeline.server != nil {
 		s.pipeline.server.SetOpener(opener)
+		s.pipeline.server.SetAgents(agents)
 	}
 	s.config.Sensors, s.config.Ingest.TTL, s.config.Ingest.Skew = next.Sensors, next.Ingest.TTL, next.Ingest.Skew
+	s.config.LegacyAgents = next.LegacyAgents
 	if changed := config.Differences(s.config, next); len(changed) > 0 {
 		s.log.Warn("sensors, keys and clock limits were read again; other changes need a restart", "sections", changed)
 	}

@@ -20,9 +20,17 @@ func (c *Config) validate(doc *config.Document) {
 	if c.StateDir == "" {
 		doc.Checkf("state_dir", "must name a directory")
 	}
+	if c.ID != "" {
+		doc.Check("id", seal.ValidID(c.ID))
+	}
+	if len(c.ID) > maxName {
+		doc.Checkf("id", "must not be longer than %d characters", maxName)
+	}
+	doc.Check("report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	c.validateRoles(doc)
 	if c.ingests() {
 		c.validateSensors(doc)
+		c.validateLegacyAgents(doc)
 	}
 	c.Ingest.validate(doc)
 	c.validateAttribution(doc)
@@ -48,7 +56,7 @@ func (c *Config) validateRoles(doc *config.Document) {
 }
 
 func (c *Config) validateSensors(doc *config.Document) {
-	if len(c.Sensors) == 0 {
+	if len(c.Sensors) == 0 && len(c.LegacyAgents) == 0 {
 		doc.Checkf("sensor", "no sensor may send: add [[sensor]] with id and key_files")
 	}
 	seen := make(map[string]bool)

@@ -13,6 +13,8 @@ type Reason uint8
 const (
 	ReasonAccepted      Reason = iota // handed over
 	ReasonTruncated                   // longer than the configured limit
+	ReasonLegacy                      // of a legacy agent, and taken: Stats.Legacy says more
+	ReasonLegacyRefused               // a bare token, and not taken: Stats.Legacy says why
 	ReasonSize                        // shorter or longer than any datagram
 	ReasonShape                       // not "id SP token"
 	ReasonUnknownID                   // no sensor has that id
@@ -39,7 +41,7 @@ const (
 const Reasons = reasons
 
 var reasonNames = [Reasons]string{
-	"accepted", "truncated", "size", "shape", "unknown_id", "address", "hmac", "clock_old", "clock_ahead", "header",
+	"accepted", "truncated", "legacy", "legacy_refused", "size", "shape", "unknown_id", "address", "hmac", "clock_old", "clock_ahead", "header",
 	"id_mismatch", "kind", "replayed", "tx_old", "boot_old", "version", "kind_unhandled", "parse", "validate",
 	"duplicate", "queue_full",
 }
