@@ -31,6 +31,7 @@ var allowed = map[string]string{
 	"attribute":    "flow",
 	"ingest":       "flow legacy seal wire",
 	"journal":      "flow wire",
+	"rollup":       "flow",
 	"store":        "flow",
 	"store/files":  "store",
 	"store/influx": "store",
