@@ -20,12 +20,14 @@ var allowed = map[string]string{
 	"pcapfile":  "flow frame",
 	"packet":    "flow frame",
 	"flowtable": "flow hugemem",
+	"route":     "flow",
 	"hugemem":   "",
 	"export":    "flow seal wire",
 	// between the two daemons
 	"wire": "flow",
 	"seal": "",
 	// the collector's stages
+	"enrich":       "flow",
 	"ingest":       "flow seal wire",
 	"store":        "flow",
 	"store/files":  "store",
