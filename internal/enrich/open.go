@@ -1,8 +1,8 @@
 package enrich
 
 import (
-	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -24,7 +24,16 @@ func Open(c Config) (*Origins, error) {
 	o := &Origins{interval: c.Interval}
 	o.database.init(Database, c.Database, c.Log)
 	o.prefixes.init(Prefixes, c.Prefixes, c.Log)
-	return o, errors.Join(o.database.open(), o.prefixes.open())
+	var refused FileErrors
+	for _, s := range []*source{&o.database, &o.prefixes} {
+		if err := s.open(); err != nil {
+			refused = append(refused, &FileError{Source: s.kind, Err: err})
+		}
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	return o, nil
 }
 
 // Source is where a table comes from.
@@ -41,14 +50,25 @@ var sourceNames = [Sources]string{"asn_database", "prefix_table"}
 
 func (s Source) String() string { return sourceNames[s] }
 
-// Error says which file is at fault.
-type Error struct {
+// FileErrors are the files that Open refused.
+type FileErrors []*FileError
+
+func (e FileErrors) Error() string {
+	var lines []string
+	for _, err := range e {
+		lines = append(lines, err.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// FileError is a file that was refused.
+type FileError struct {
 	Source Source
 	Err    error // it names the file, and the line where there are lines
 }
 
-func (e *Error) Error() string { return e.Source.String() + ": " + e.Err.Error() }
-func (e *Error) Unwrap() error { return e.Err }
+func (e *FileError) Error() string { return e.Source.String() + ": " + e.Err.Error() }
+func (e *FileError) Unwrap() error { return e.Err }
 
 // parsers make a table of a file's content; the name is for errors.
 var parsers = [Sources]func(name string, content []byte) (*table, error){parseDatabase, parsePrefixes}
@@ -82,11 +102,10 @@ func (s *source) open() error {
 	if err == nil {
 		err = s.take(content)
 	}
-	if err != nil {
-		return &Error{Source: s.kind, Err: err}
+	if err == nil {
+		s.judged, s.seen = id, id
 	}
-	s.judged, s.seen = id, id
-	return nil
+	return err
 }
 
 // take makes a table of the content and puts it in the place of the old one.

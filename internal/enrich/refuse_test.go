@@ -23,8 +23,8 @@ func refusal(t *testing.T, c enrich.Config) string {
 	if err == nil {
 		return ""
 	}
-	if e, ok := errors.AsType[*enrich.Error](err); !ok || strings.Contains(err.Error(), "\n") || e.Err == nil {
-		t.Errorf("%v is no Error of one line", err)
+	if e, ok := errors.AsType[enrich.FileErrors](err); !ok || strings.Contains(err.Error(), "\n") || len(e) != 1 {
+		t.Errorf("%v is no FileErrors of one line", err)
 	}
 	return err.Error()
 }

@@ -32,6 +32,8 @@ type Batch struct {
 	Interfaces []Interface
 	Records    []Record
 	Readings   []Reading
+	// Attributions is what the collector made of the records, one for each; empty until it did.
+	Attributions []Attribution
 	// Received is when the collector got the batch, ns since the Unix epoch; 0 at the sensor.
 	Received int64
 	// Body is what Records or Readings was parsed from, as it came on the wire, where it is at hand; else it is empty. Who changes the

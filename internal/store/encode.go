@@ -22,6 +22,7 @@ type Encoder struct {
 	protos  [256]string
 	reasons []lineprotocol.Value
 	text    [64]byte
+	name    []byte
 }
 
 // NewEncoder makes an encoder ready to use.
@@ -68,6 +69,9 @@ func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadRe
 		e.line.AddTag("sensor", sensor)
 		e.always(r)
 		e.whenKnown(r)
+		if i < len(b.Attributions) {
+			e.attributed(&b.Attributions[i])
+		}
 		e.line.EndLine(time.Unix(0, at))
 		if err := e.line.Err(); err != nil {
 			e.line.ClearErr()
@@ -115,6 +119,28 @@ func (e *Encoder) whenKnown(r *flow.Record) {
 	e.nonzero("src_as", int64(r.SrcAS))
 	e.nonzero("dst_as", int64(r.DstAS))
 	e.nonzero("sampling", int64(r.Sampling))
+}
+
+// attributed adds what the collector made of the record, as far as it is known. None of it is a tag: a reload between two
+// deliveries of a record must not make two points of it.
+func (e *Encoder) attributed(a *flow.Attribution) {
+	src, dst := a.ClientASName, a.ServerASName
+	if a.FromServer {
+		src, dst = dst, src
+	}
+	e.word("src_as_name", src)
+	e.word("dst_as_name", dst)
+}
+
+// word adds a text that is not empty. One that is no UTF-8 has no place in a line; the stages that give names clean them.
+func (e *Encoder) word(key, text string) {
+	if text == "" {
+		return
+	}
+	e.name = append(e.name[:0], text...)
+	if v, err := lineprotocol.NewValueFromBytes(lineprotocol.String, e.name); err == nil {
+		e.line.AddField(key, v)
+	}
 }
 
 // int writes the `i` suffix: InfluxDB 1.x refuses the `u` of unsigned integers.
