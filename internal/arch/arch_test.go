@@ -20,6 +20,7 @@ var allowed = map[string]string{
 	"pcapfile":  "flow frame",
 	"packet":    "flow frame",
 	"flowtable": "flow hugemem",
+	"route":     "flow",
 	"hugemem":   "",
 	"export":    "flow seal wire",
 	// between the two daemons
@@ -30,6 +31,7 @@ var allowed = map[string]string{
 	// the collector's stages
 	"attribute":    "flow",
 	"ingest":       "flow legacy seal wire",
+	"enrich":       "flow",
 	"journal":      "flow wire",
 	"rollup":       "flow",
 	"store":        "flow",
@@ -45,7 +47,7 @@ var allowed = map[string]string{
 	"metrics": "",
 	// the two assemblies
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "attribute build config daemon flow ingest journal legacy metrics seal store store/files store/influx",
+	"collector": "attribute build config daemon enrich flow ingest journal legacy metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

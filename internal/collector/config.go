@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/seal"
@@ -22,6 +23,7 @@ type Config struct {
 	Sensors  []SensorConfig `toml:"sensor"`
 	Ingest   IngestConfig   `toml:"ingest"`
 	Journal  JournalConfig  `toml:"journal"`
+	Enrich   EnrichConfig   `toml:"enrich"`
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
 	Log      LogConfig      `toml:"log"`
@@ -158,6 +160,7 @@ func Defaults() Config {
 			GroupSize: config.Size(kept.GroupBytes), GroupAge: config.Duration(kept.GroupAge), Queue: config.Size(kept.Queue),
 			Lease: config.Duration(kept.LeaseTTL), Replicas: kept.Replicas,
 		},
+		Enrich: EnrichConfig{ReloadInterval: config.Duration(enrich.DefaultInterval)},
 		Store: StoreConfig{
 			Kind: kindFiles, Writers: pool.Writers, Queue: pool.Queue, Lines: pool.Lines, Size: config.Size(pool.Bytes),
 			Age: config.Duration(pool.Age), RetryFirst: config.Duration(pool.RetryInitial), RetryLongest: config.Duration(pool.RetryMax),

@@ -97,6 +97,7 @@ func TestConfigRefusals(t *testing.T) {
 		"ttl":          {`ttl = "5s"`, `ttl = "1ms"`, "ingest.ttl: 1ms is out of range"},
 		"kind":         {`kind = "files"`, `kind = "paper"`, `store.kind: "paper": want one of`},
 		"url":          {`kind = "files"`, `kind = "influxdb"`, "store.influxdb: url: "},
+		"reload":       {`reload_interval = "30s"`, `reload_interval = "1ms"`, "enrich.reload_interval: 1ms is out of range"},
 		"queue":        {`queue = 500000`, `queue = 10`, "store: queue is 10 records"},
 		"compression":  {`compression = "none"`, `compression = "zip"`, "store.files.compression"},
 		"dead letters": {`max_size = "64MiB"`, `max_size = "1B"`, "store.dead_letters.max_size: 1B: want 4KiB or more"},

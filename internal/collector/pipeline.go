@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
@@ -23,10 +24,11 @@ type pipeline struct {
 	// role ingest
 	server *ingest.Server
 	// role write
-	reader *journal.Reader
-	pool   *store.Pool
-	dead   *store.DeadLetters
-	writer writer
+	reader  *journal.Reader
+	origins *enrich.Origins
+	pool    *store.Pool
+	dead    *store.DeadLetters
+	writer  writer
 }
 
 // writer is a store.Writer with a life.
@@ -62,6 +64,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 
 // openWrite is the way from the journal to the database.
 func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
+	if p.origins, err = enrich.Open(c.Enrich.enrich(log)); err != nil {
+		return err
+	}
 	if p.dead, err = store.OpenDeadLetters(store.DeadLetterConfig{
 		Path: c.Store.DeadLetters.Path, MaxSize: int64(c.Store.DeadLetters.MaxSize),
 	}); err != nil {
@@ -74,7 +79,7 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err
 	}
-	p.reader = p.journal.Reader(p.pool.Submit)
+	p.reader = p.journal.Reader(p.submit)
 	return nil
 }
 
@@ -120,6 +125,12 @@ func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
 		return ingest.Full
 	}
 	return ingest.Accepted
+}
+
+// submit is where the journal hands its batches over.
+func (p *pipeline) submit(b *flow.Batch) error {
+	p.explain(b)
+	return p.pool.Submit(b)
 }
 
 // release is where the pool gives its batches back.

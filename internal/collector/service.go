@@ -13,6 +13,7 @@ import (
 	"flowsensor/internal/build"
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
 )
@@ -33,9 +34,9 @@ type Service struct {
 	reporter       *reporter
 	reportsSkipped atomic.Uint64
 
-	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports context.CancelFunc
+	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports, stopOrigins context.CancelFunc
 
-	ingest, appending, reading, pool, pages, reports sync.WaitGroup
+	ingest, appending, reading, pool, pages, reports, origins sync.WaitGroup
 }
 
 // NewService makes a collector that is not running yet. path is where Reload finds the configuration.
@@ -84,6 +85,11 @@ func Check(path string, out io.Writer) error {
 			return err
 		}
 	}
+	if c.writes() {
+		if _, err := enrich.Open(c.Enrich.enrich(nil)); err != nil {
+			return located(path, err)
+		}
+	}
 	return config.Write(out, c)
 }
 
@@ -91,7 +97,7 @@ func Check(path string, out io.Writer) error {
 func (s *Service) Start(ctx context.Context) error {
 	p, err := newPipeline(s.config, s.log)
 	if err != nil {
-		return err
+		return located(s.path, err)
 	}
 	s.pipeline = p
 	handler := metrics.Handler("flow_collector", metricDefs, s.readMetrics)
@@ -113,6 +119,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if p.pool != nil {
 		s.pool.Go(func() { s.fail(p.pool.Run(writing)) })
 		s.reading.Go(func() { s.fail(p.reader.Run(reading)) })
+		s.followOrigins(life)
 	}
 	if p.server != nil {
 		for i, sock := range p.server.Stats().Sockets {
@@ -172,6 +179,15 @@ func (s *Service) stopWriting(ctx context.Context) {
 	_ = s.pipeline.pool.Drain(ctx) // what it gives up stays in the journal
 	s.stopPool()
 	s.pool.Wait()
+	s.stopOrigins()
+	s.origins.Wait()
+}
+
+// followOrigins reads the files of origins again when they change, until stopOrigins.
+func (s *Service) followOrigins(life context.Context) {
+	following, stop := context.WithCancel(life)
+	s.stopOrigins = stop
+	s.origins.Go(func() { s.pipeline.origins.Run(following) })
 }
 
 // ledger is what the processed records come to. What was given up at the end stands in the journal still.

@@ -35,6 +35,7 @@ func (c *Config) validate(doc *config.Document) {
 	c.Ingest.validate(doc)
 	c.validateAttribution(doc)
 	doc.Check("journal", c.journal().Validate())
+	c.Enrich.validate(doc)
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
