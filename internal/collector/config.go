@@ -7,6 +7,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
 	"flowsensor/internal/store/influx"
@@ -19,6 +20,7 @@ type Config struct {
 	Ingest   IngestConfig   `toml:"ingest"`
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
+	Status   StatusConfig   `toml:"status"`
 	Log      LogConfig      `toml:"log"`
 }
 
@@ -93,6 +95,11 @@ type HTTPConfig struct {
 	Listen string `toml:"listen"`
 }
 
+// StatusConfig is [status].
+type StatusConfig struct {
+	Socket string `toml:"socket"`
+}
+
 // LogConfig is [log].
 type LogConfig struct {
 	Level  string `toml:"level"`
@@ -127,8 +134,9 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"},
-		Log:  LogConfig{Level: "info", Format: "auto"},
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9998"},
+		Status: StatusConfig{Socket: status.Auto},
+		Log:    LogConfig{Level: "info", Format: "auto"},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"flowsensor/internal/config"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
 )
 
 const (
@@ -25,6 +26,7 @@ func (c *Config) validate(doc *config.Document) {
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
+	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
 }

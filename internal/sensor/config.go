@@ -7,6 +7,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/export"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/status"
 )
 
 // Config is the sensor's configuration file. The keys are described in etc/sensor.toml, which holds all of them.
@@ -18,6 +19,7 @@ type Config struct {
 	Flows      FlowsConfig       `toml:"flows"`
 	Export     ExportConfig      `toml:"export"`
 	HTTP       HTTPConfig        `toml:"http"`
+	Status     StatusConfig      `toml:"status"`
 	Log        LogConfig         `toml:"log"`
 }
 
@@ -67,6 +69,11 @@ type HTTPConfig struct {
 	Listen string `toml:"listen"`
 }
 
+// StatusConfig is [status].
+type StatusConfig struct {
+	Socket string `toml:"socket"`
+}
+
 // LogConfig is [log].
 type LogConfig struct {
 	Level  string `toml:"level"`
@@ -92,8 +99,9 @@ func Defaults() Config {
 		Export: ExportConfig{
 			Delivery: export.FireAndForget, MaxDatagram: export.DefaultMaxDatagram, FlushInterval: config.Duration(time.Second), Queue: 256,
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9997"},
-		Log:  LogConfig{Level: "info", Format: "auto"},
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9997"},
+		Status: StatusConfig{Socket: status.Auto},
+		Log:    LogConfig{Level: "info", Format: "auto"},
 	}
 }
 

@@ -25,8 +25,30 @@ const (
 // ErrInUse says that a daemon that lives has the socket.
 var ErrInUse = errors.New("another daemon that runs has it")
 
-// Own is where a daemon makes its socket: in the directory that its unit's RuntimeDirectory= made, else where the unit would
-// have had it made.
+// Auto in a configuration leaves the path to Own.
+const Auto = "auto"
+
+// ValidSocket holds what a configuration says of the socket to Auto, an absolute path, or nothing for none.
+func ValidSocket(value string) error {
+	switch {
+	case value == "" || value == Auto:
+		return nil
+	case !filepath.IsAbs(value):
+		return fmt.Errorf(`%q: want "auto", a path from the root on, or "" for no socket`, value)
+	default:
+		return checkLength(value)
+	}
+}
+
+func checkLength(path string) error {
+	if len(path) > maxPath {
+		return fmt.Errorf("the path has %d octets, a socket's takes %d at most", len(path), maxPath)
+	}
+	return nil
+}
+
+// Own is where a daemon makes its socket by Auto: in the directory that its unit's RuntimeDirectory= made, else where the unit
+// would have had it made.
 func Own(program, config string) string {
 	// systemd.exec(5): several directories are separated by colons.
 	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); dir != "" {
@@ -48,8 +70,8 @@ func Path(program, config string) string {
 // listen makes the socket in the place of one that a dead daemon left. It appears at once with its mode, and never in the place
 // of anything else. The lock is held as long as the file is open, and tells the living from the dead.
 func listen(path string) (_ net.Listener, lock *os.File, err error) {
-	if len(path) > maxPath {
-		return nil, nil, fmt.Errorf("the path has %d octets, a socket's takes %d at most", len(path), maxPath)
+	if err := checkLength(path); err != nil {
+		return nil, nil, err
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
 		return nil, nil, errors.New("there is something else of that name, which is left as it is")

@@ -25,7 +25,7 @@ type answer struct {
 }
 
 // serve runs a server that answers until the test ends.
-func serve(t *testing.T, path string) *status.Server {
+func serve(t *testing.T, path string) {
 	t.Helper()
 	s, err := status.Listen(path)
 	if err != nil {
@@ -49,7 +49,6 @@ func serve(t *testing.T, path string) *status.Server {
 			t.Errorf("the socket is still there: %v", err)
 		}
 	})
-	return s
 }
 
 func client(t *testing.T, path string) *status.Client {
