@@ -24,6 +24,7 @@ const retryPause = 100 * time.Millisecond
 // worker is one ring's reader: it owns ring, decoder, table and batcher, and shares none of them.
 type worker struct {
 	name    string
+	iface   string
 	thread  string // short, for ps and top
 	log     *slog.Logger
 	ring    *capture.Ring
@@ -32,6 +33,7 @@ type worker struct {
 	batcher *export.Batcher
 	beat    daemon.Beat
 	clamped atomic.Uint64
+	asked   atomic.Pointer[look] // nil while nobody asks
 	// sampling is the rate that every record carries; 0 where every packet is taken.
 	sampling uint32
 }
@@ -96,6 +98,9 @@ func (w *worker) turn() {
 	w.batcher.Flush(now)
 	w.meter.publish()
 	w.clamped.Store(w.clock.clamped)
+	if l := w.asked.Load(); l != nil {
+		w.goOn(l)
+	}
 	w.beat.Tick()
 }
 

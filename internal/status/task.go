@@ -28,7 +28,7 @@ func Task(ctx context.Context, o Options) func() {
 	}
 	server, err := Listen(path)
 	if err != nil {
-		o.Log.Warn("no status socket: all else works; "+o.Program+" status has nothing to ask", "err", err)
+		o.Log.Warn("no status socket: all else works, but the status command has nothing to ask", "err", err)
 		return func() {}
 	}
 	o.Handle(server)
