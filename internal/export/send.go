@@ -25,8 +25,9 @@ var errTooBig = errors.New("datagram is longer than the path's MTU allows")
 // batch is what travels as one datagram. The body carries its identity, number and base stamp, and does not change with
 // the tx and the token it goes out under.
 type batch struct {
-	body []byte
-	sum  Amount
+	body    []byte
+	sum     Amount
+	numbers *wire.Numbers // to go out instead of those in body, which is kept as it is; nil: none
 }
 
 // transmitter puts one plaintext after the other on the wire. It belongs to the sender's goroutine.
@@ -50,6 +51,9 @@ func (t *transmitter) transmit(ctx context.Context, sealer *seal.Sealer, b *batc
 	h := t.header
 	h.TX++
 	t.plain = append(wire.AppendHeader(t.plain[:0], h), b.body...)
+	if b.numbers != nil {
+		wire.Renumber(t.plain[len(t.plain)-len(b.body):], *b.numbers)
+	}
 	var err error
 	if t.datagram, err = sealer.Seal(t.datagram[:0], t.plain, t.clock()); err != nil {
 		return SealError, err

@@ -38,6 +38,10 @@ type Sender struct {
 	packer   packer // of whoever holds busy
 	busy     chan struct{}
 	ends     atomic.Pointer[Endpoints]
+	heard    chan heard                  // what the link's listener has
+	answers  atomic.Pointer[seal.Opener] // of the keys that answers come under
+	keys     sync.Mutex                  // held while the keys change
+	key      seal.Key                    // protected by keys
 	close    sync.Once
 	closeErr error
 }
@@ -74,6 +78,12 @@ func NewSender(cfg Config, log *slog.Logger) (_ *Sender, err error) {
 	}
 	p.id, p.log, p.stamps, p.maxDatagram = cfg.ID, log, stamps, cfg.MaxDatagram
 	p.sealer.Store(sealer)
+	s.key = cfg.Key
+	if cfg.Delivery == Acknowledged {
+		if err := s.acknowledged(boot); err != nil {
+			return nil, errors.Join(fmt.Errorf("export: %w", err), l.close(), stamps.close())
+		}
+	}
 	s.use(l)
 	return s, nil
 }
@@ -106,6 +116,17 @@ func (s *Sender) SetKey(k seal.Key) error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
+	s.keys.Lock()
+	defer s.keys.Unlock()
+	opener, err := newAnswerOpener(s.cfg.ID, k, s.key)
+	switch {
+	case errors.Is(err, seal.ErrDuplicateKey):
+		return nil // it is the one in use
+	case err != nil:
+		return fmt.Errorf("export: %w", err)
+	}
+	s.answers.Store(opener)
+	s.key = k
 	s.packer.sealer.Store(sealer)
 	return nil
 }
@@ -141,6 +162,8 @@ func (s *Sender) loop(ctx context.Context) {
 	sending := context.WithoutCancel(ctx)
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
+	tick := s.ticker()
+	defer tick.Stop()
 	flush := time.NewTimer(time.Hour)
 	flush.Stop()
 	defer flush.Stop()
@@ -150,9 +173,15 @@ func (s *Sender) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case c := <-s.queue.full:
+		case c := <-s.full():
 			p.pack(sending, c)
 			s.queue.recycle(c)
+		case now := <-tick.C:
+			s.turn(sending, now)
+		case h := <-s.heard:
+			s.hear(sending, h)
+		case r := <-s.results():
+			s.packer.out.did(r, time.Now())
 		case <-flush.C:
 			armed = false
 			p.ship(sending)
@@ -185,6 +214,7 @@ func (s *Sender) use(l *link) {
 	p := &s.packer
 	p.link, p.limit, p.explained, p.fitted = l, 0, 0, time.Now()
 	p.fit()
+	s.listen(l)
 	s.ends.Store(&l.Endpoints)
 	s.counters.sendBuffer.Store(int64(l.sendBuffer))
 	s.log.Info("sending to the collector", "collector", s.cfg.Collector, "remote", l.Remote, "local", l.Local,
@@ -196,6 +226,9 @@ func (s *Sender) move(l *link) {
 	old := s.packer.link
 	s.counters.moves.Add(1)
 	s.use(l)
+	if out := s.packer.out; out != nil {
+		out.moved(time.Now())
+	}
 	if err := old.close(); err != nil {
 		s.log.Warn("old socket not closed", "error", err)
 	}
@@ -208,8 +241,12 @@ func (s *Sender) Drain(ctx context.Context) error {
 		return ErrBusy
 	}
 	defer s.release()
-	for s.drainOne(ctx) {
-		continue
+	if s.packer.out != nil {
+		s.drainAcknowledged(ctx)
+	} else {
+		for s.drainOne(ctx) {
+			continue
+		}
 	}
 	s.finish(ctx)
 	if lost := s.counters.dropped[Shutdown].load(); lost.Records > 0 {
@@ -249,6 +286,11 @@ func (s *Sender) drainOne(ctx context.Context) bool {
 // finish ends the sending for good.
 func (s *Sender) finish(ctx context.Context) {
 	s.packer.ship(ctx)
+	if out := s.packer.out; out != nil {
+		if err := out.save(); err != nil {
+			s.log.Error("batches that were not acknowledged could not all be spooled", "error", err)
+		}
+	}
 	s.queue.halt()
 	s.queue.sweep(&s.counters.dropped[Shutdown])
 	s.drops.last()

@@ -120,6 +120,11 @@ type Batch struct {
 	Base       int64
 	Interfaces []Interface
 	Records    []Record
+	// Received is when the collector got the batch, ns since the Unix epoch; 0 at the sensor.
+	Received int64
+	// Body is what Records was parsed from, as it came on the wire, where it is at hand; else it is empty. Who changes the
+	// batch empties it.
+	Body []byte
 }
 
 // InterfaceName gives the name of the interface with that index, "" when the batch does not name it.

@@ -59,6 +59,8 @@ func TestListenRefuses(t *testing.T) {
 		"datagram too long":   {Listen: listen, MaxDatagram: 65536},
 		"flows handler":       {Listen: listen, Handlers: map[wire.Kind]ingest.Handler{wire.Flows: nop}},
 		"ack handler":         {Listen: listen, Handlers: map[wire.Kind]ingest.Handler{wire.Ack: nop}},
+		"probe handler":       {Listen: listen, Handlers: map[wire.Kind]ingest.Handler{wire.Probe: nop}},
+		"collector's name":    {Listen: listen, ID: "a b"},
 		"nil handler":         {Listen: listen, Handlers: map[wire.Kind]ingest.Handler{wire.DNS: nil}},
 	} {
 		if _, err := ingest.Listen(cfg, opener(t), new(logBuffer).logger()); !errors.Is(err, ingest.ErrConfig) {
