@@ -39,9 +39,10 @@ var allowed = map[string]string{
 	"config":  "",
 	"daemon":  "",
 	"metrics": "",
+	"status":  "build daemon",
 	// the two assemblies
-	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon flow ingest journal metrics seal store store/files store/influx",
+	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal status",
+	"collector": "build config daemon flow ingest journal metrics seal status store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

@@ -71,20 +71,36 @@ func (n *NICStatus) Lost() uint64 {
 
 // ExportStatus is the sender.
 type ExportStatus struct {
-	Remote        string            `json:"remote"`
-	Delivery      string            `json:"delivery"`
-	SentRecords   uint64            `json:"sent_records"`
-	SentPackets   uint64            `json:"sent_packets"`
-	SentBytes     uint64            `json:"sent_bytes"`
-	Datagrams     uint64            `json:"sent_datagrams"`
-	Octets        uint64            `json:"sent_octets"`
-	Dropped       map[string]uint64 `json:"dropped_records"` // by reason
-	Pending       uint64            `json:"pending_records"`
-	Queue         int               `json:"queue"`
-	QueueCapacity int               `json:"queue_capacity"`
-	Refused       uint64            `json:"refused"`
-	SendErrors    uint64            `json:"send_errors"`
-	LastError     string            `json:"last_error,omitempty"`
+	Remote      string            `json:"remote"`
+	Delivery    string            `json:"delivery"`
+	SentRecords uint64            `json:"sent_records"`
+	SentPackets uint64            `json:"sent_packets"`
+	SentBytes   uint64            `json:"sent_bytes"`
+	Datagrams   uint64            `json:"sent_datagrams"`
+	Octets      uint64            `json:"sent_octets"`
+	Dropped     map[string]uint64 `json:"dropped_records"` // by reason
+	Pending     uint64            `json:"pending_records"`
+
+	// Acknowledged delivery alone.
+	AckedRecords     uint64  `json:"acked_records"`
+	RecoveredRecords uint64  `json:"recovered_records"` // found in the spool at start
+	Unacknowledged   int     `json:"unacknowledged_batches"`
+	Waiting          int     `json:"waiting_batches"`
+	Backlog          int     `json:"backlog_batches"`
+	SpoolBatches     int     `json:"spool_batches"`
+	SpoolBytes       int64   `json:"spool_bytes"`
+	SpoolFailures    uint64  `json:"spool_failures"`
+	Resent           uint64  `json:"resent_batches"`
+	Full             uint64  `json:"collector_full"` // times it had no room
+	Held             bool    `json:"held"`           // by a refusal or an error
+	ClockOffset      float64 `json:"clock_offset_seconds"`
+	Failovers        uint64  `json:"failovers"`
+
+	Queue         int    `json:"queue"`
+	QueueCapacity int    `json:"queue_capacity"`
+	Refused       uint64 `json:"refused"`
+	SendErrors    uint64 `json:"send_errors"`
+	LastError     string `json:"last_error,omitempty"`
 }
 
 // statusTask makes the status socket and gives what serves it until ctx ends.
@@ -112,7 +128,7 @@ func (s *Service) head() status.Head { return status.NewHead(program, s.started)
 func (s *Service) snapshot() Snapshot {
 	out := Snapshot{
 		Head: s.head(), ID: s.config.ID, Ledger: s.Ledger(), MaxFlows: uint64(s.config.Flows.MaxFlows),
-		Export: exportStatus(s.pipeline.sender.Stats()), Stalled: s.monitor.Stalled(),
+		Export: exportStatus(s.pipeline.sender.Stats()), Stalled: append([]string{}, s.monitor.Stalled()...),
 	}
 	out.Export.Delivery = s.config.Export.Delivery.String()
 	for _, tap := range s.pipeline.taps {
@@ -137,6 +153,9 @@ func exportStatus(x export.Stats) ExportStatus {
 	out := ExportStatus{
 		Remote: x.Remote.String(), SentRecords: x.Sent.Records, SentPackets: x.Sent.Packets, SentBytes: x.Sent.Bytes,
 		Datagrams: x.Datagrams, Octets: x.Octets, Dropped: make(map[string]uint64), Pending: x.Pending.Records,
+		AckedRecords: x.Acked.Records, RecoveredRecords: x.Recovered.Records, Unacknowledged: x.InFlight, Waiting: x.Waiting, Backlog: x.Backlog,
+		SpoolBatches: x.SpoolBatches, SpoolBytes: x.SpoolBytes, SpoolFailures: x.SpoolFails, Resent: x.Resends, Full: x.Full, Held: x.Held,
+		ClockOffset: x.ClockOffset.Seconds(), Failovers: x.Failovers,
 		Queue: x.QueueDepth, QueueCapacity: x.QueueCapacity, Refused: x.Refused, SendErrors: x.SendErrors, LastError: x.LastError,
 	}
 	for reason, amount := range x.Dropped {

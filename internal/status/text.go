@@ -93,3 +93,20 @@ func Table(out io.Writer, rows [][]string) error {
 	}
 	return w.Flush()
 }
+
+// Offset writes a difference of clocks in seconds for people, with its sign.
+func Offset(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d.Abs() >= time.Minute:
+		d = d.Round(time.Second)
+	case d.Abs() >= time.Second:
+		d = d.Round(10 * time.Millisecond)
+	default:
+		d = d.Round(100 * time.Microsecond)
+	}
+	if d > 0 {
+		return "+" + d.String()
+	}
+	return d.String()
+}
