@@ -26,6 +26,7 @@ type Service struct {
 	log      *slog.Logger
 	pipeline *pipeline
 	page     *daemon.Page
+	started  time.Time
 	failed   chan error
 
 	stopIngest, stopAppend, stopRead, stopPool, stopPage context.CancelFunc
@@ -35,7 +36,7 @@ type Service struct {
 
 // NewService makes a collector that is not running yet. path is where Reload finds the configuration.
 func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger) *Service {
-	return &Service{path: path, config: c, monitor: monitor, log: log, failed: make(chan error, 1)}
+	return &Service{path: path, config: c, monitor: monitor, log: log, started: time.Now(), failed: make(chan error, 1)}
 }
 
 // Run is `flow-collector run`: the daemon, until it is told to stop.
@@ -99,6 +100,7 @@ func (s *Service) Start(ctx context.Context) error {
 		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
 	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
+	s.pages.Go(s.statusTask(serving))
 	return nil
 }
 
