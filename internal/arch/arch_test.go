@@ -43,6 +43,8 @@ var allowed = map[string]string{
 	// the two assemblies
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal status",
 	"collector": "build config daemon flow ingest journal metrics seal status store store/files store/influx",
+	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
+	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

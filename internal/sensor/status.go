@@ -14,9 +14,9 @@ import (
 // What a status socket of this program is called.
 const program = "flow-sensor"
 
-// Targets of the status socket.
+// Targets of the status socket: StatusTarget gives a Snapshot, topTarget a TopSnapshot.
 const (
-	statusTarget = "/status"
+	StatusTarget = "/status"
 	topTarget    = "/top"
 )
 
@@ -109,7 +109,7 @@ func (s *Service) statusTask(ctx context.Context) func() {
 	return status.Task(ctx, status.Options{
 		Socket: s.config.Status.Socket, Program: program, Config: s.path, Log: s.log,
 		Handle: func(server *status.Server) {
-			server.Handle(statusTarget, func(*http.Request) (any, error) { return s.snapshot(), nil })
+			server.Handle(StatusTarget, func(*http.Request) (any, error) { return s.snapshot(), nil })
 			server.Handle(topTarget, func(r *http.Request) (any, error) {
 				limit, err := strconv.Atoi(r.URL.Query().Get("flows"))
 				if err != nil || limit < 1 || limit > maxTop {

@@ -19,8 +19,8 @@ type StatusOptions struct {
 	Out    io.Writer
 }
 
-// socket is where the daemon of the configuration listens. A configuration that cannot be read is no reason not to ask.
-func (o *StatusOptions) socket() string {
+// SocketPath is where the daemon of the configuration listens. A configuration that cannot be read is no reason not to ask.
+func (o *StatusOptions) SocketPath() string {
 	if o.Socket != "" {
 		return o.Socket
 	}
@@ -33,10 +33,10 @@ func (o *StatusOptions) socket() string {
 
 // ShowStatus is `flow-sensor status`: the figures of the daemon that runs.
 func ShowStatus(ctx context.Context, o StatusOptions) error {
-	client := status.NewClient(o.socket())
+	client := status.NewClient(o.SocketPath())
 	defer client.Close()
 	var s Snapshot
-	if err := client.Get(ctx, statusTarget, &s); err != nil {
+	if err := client.Get(ctx, StatusTarget, &s); err != nil {
 		return err
 	}
 	return s.write(o.Out)
@@ -44,9 +44,9 @@ func ShowStatus(ctx context.Context, o StatusOptions) error {
 
 // ShowStatusJSON is `flow-sensor status --json`: the answer as the daemon gave it.
 func ShowStatusJSON(ctx context.Context, o StatusOptions) error {
-	client := status.NewClient(o.socket())
+	client := status.NewClient(o.SocketPath())
 	defer client.Close()
-	text, err := client.Raw(ctx, statusTarget)
+	text, err := client.Raw(ctx, StatusTarget)
 	if err != nil {
 		return err
 	}

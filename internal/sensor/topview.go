@@ -41,11 +41,11 @@ func ShowTop(ctx context.Context, o TopOptions) error {
 	case o.Count < 0:
 		return configError(fmt.Errorf("--count: %d: want 0 for no end, or more", o.Count))
 	}
-	client := status.NewClient(o.socket())
+	client := status.NewClient(o.SocketPath())
 	defer client.Close()
 	defer o.Screen.close()
 	var before Snapshot
-	if err := client.Get(ctx, statusTarget, &before); err != nil {
+	if err := client.Get(ctx, StatusTarget, &before); err != nil {
 		return interrupted(ctx, err)
 	}
 	tick := time.NewTicker(o.Interval)
@@ -89,7 +89,7 @@ type topView struct {
 
 func (v *topView) read(ctx context.Context, client *status.Client, before Snapshot, o TopOptions) error {
 	v.before = before
-	if err := client.Get(ctx, statusTarget, &v.after); err != nil {
+	if err := client.Get(ctx, StatusTarget, &v.after); err != nil {
 		return err
 	}
 	if d, same := span(before.Head, v.after.Head); same {
