@@ -1,8 +1,10 @@
 package collector
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"flowsensor/internal/config"
@@ -173,8 +175,20 @@ func Defaults() Config {
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line.
-func Load(path string) (Config, error) {
+// Load reads and validates the file: all refusals at once, each with its line. It reads no key.
+func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+
+// loadWithKeys also refuses keys that cannot be used, each with the line that names its file.
+func loadWithKeys(path string) (Config, error) {
+	return load(path, func(c *Config, doc *config.Document) {
+		c.validate(doc)
+		if c.ingests() {
+			c.validateKeys(doc)
+		}
+	})
+}
+
+func load(path string, validate func(*Config, *config.Document)) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
@@ -189,7 +203,7 @@ func Load(path string) (Config, error) {
 	if c.Store.DeadLetters.Path == "" {
 		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
 	}
-	c.validate(doc)
+	validate(&c, doc)
 	return c, doc.Err()
 }
 
@@ -228,6 +242,16 @@ func (c *StoreConfig) files() files.Config {
 	return fc
 }
 
+// credential finds a secret's file: by a name without a slash it is one that systemd hands to the service (systemd.exec(5),
+// LoadCredential=), where there are any.
+func credential(path string) string {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if path == "" || dir == "" || strings.ContainsRune(path, '/') {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
 func (c *InfluxConfig) influx() influx.Config {
 	database := c.Database
 	if c.API == influx.V2 {
@@ -235,7 +259,7 @@ func (c *InfluxConfig) influx() influx.Config {
 	}
 	return influx.Config{
 		URL: c.URL, API: c.API, Database: database, RetentionPolicy: c.RetentionPolicy, CreateDatabase: c.CreateDatabase,
-		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: c.PasswordFile, TokenFile: c.TokenFile,
+		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: credential(c.PasswordFile), TokenFile: credential(c.TokenFile),
 		TLS: influx.TLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.CertKeyFile}, Proxy: c.Proxy, Timeout: c.Timeout.D(),
 	}
 }

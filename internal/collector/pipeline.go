@@ -83,9 +83,9 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	addresses, err := c.Ingest.addresses()
+	addresses, err := c.Ingest.sockets(log, tryIPv6)
 	if err != nil {
-		return configError(err)
+		return err
 	}
 	p.appender = p.journal.Appender(func(b *flow.Batch, o journal.Outcome) { p.server.Settle(b, settled(o)) })
 	p.server, err = ingest.Listen(ingest.Config{
@@ -119,21 +119,30 @@ func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
 	}
 }
 
+// keys loads the sensor's keys.
+func (sc *SensorConfig) keys() (keys []seal.Key, err error) {
+	var errs []error
+	for _, path := range sc.KeyFiles {
+		key, err := seal.LoadKeyFile(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
+			continue
+		}
+		keys = append(keys, key)
+	}
+	return keys, errors.Join(errs...)
+}
+
 // newOpener loads the keys.
 func newOpener(c Config) (*seal.Opener, error) {
 	var sensors []seal.Sensor
 	var errs []error
 	for _, sc := range c.Sensors {
 		s := seal.Sensor{ID: sc.ID}
-		for _, path := range sc.KeyFiles {
-			key, err := seal.LoadKeyFile(path)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
-				continue
-			}
-			s.Keys = append(s.Keys, key)
-		}
 		var err error
+		if s.Keys, err = sc.keys(); err != nil {
+			errs = append(errs, err)
+		}
 		if s.Prefixes, err = prefixes(sc.Prefixes); err != nil {
 			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
 		}

@@ -41,7 +41,7 @@ func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger
 
 // Run is `flow-collector run`: the daemon, until it is told to stop.
 func Run(ctx context.Context, path string) error {
-	c, err := Load(path)
+	c, err := loadWithKeys(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -58,7 +58,7 @@ func Run(ctx context.Context, path string) error {
 
 // Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults.
 func Check(path string, out io.Writer) error {
-	c, err := Load(path)
+	c, err := loadWithKeys(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -195,7 +195,7 @@ func (s *Service) Status() string {
 
 // Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials.
 func (s *Service) Reload(context.Context) error {
-	next, err := Load(s.path)
+	next, err := loadWithKeys(s.path)
 	if err != nil {
 		return err
 	}

@@ -108,8 +108,16 @@ func Defaults() Config {
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line.
+// Load reads and validates the file: all refusals at once, each with its line. It reads no key.
 func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+
+// loadWithKey also refuses a key that cannot be used, with the line that names its file.
+func loadWithKey(path string) (Config, error) {
+	return load(path, func(c *Config, doc *config.Document) {
+		c.validate(doc)
+		c.validateKey(doc)
+	})
+}
 
 // load leaves to validate which parts must be right.
 func load(path string, validate func(*Config, *config.Document)) (Config, error) {

@@ -157,7 +157,7 @@ func (s *Service) Status() string {
 
 // Reload implements daemon.Service: it takes over the key, and names what only a restart takes over.
 func (s *Service) Reload(context.Context) error {
-	next, err := Load(s.path)
+	next, err := loadWithKey(s.path)
 	if err != nil {
 		return err
 	}

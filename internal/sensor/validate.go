@@ -52,6 +52,16 @@ func (c *Config) validateSending(doc *config.Document) {
 	doc.Check("id", seal.ValidID(c.ID))
 	c.Flows.validate(doc)
 	c.Export.validate(doc)
+	c.validateKey(doc)
+}
+
+// validateKey reads the key's file.
+func (c *Config) validateKey(doc *config.Document) {
+	if c.Export.KeyFile == "" {
+		return // which was refused already
+	}
+	_, err := seal.LoadKeyFile(c.Export.KeyFile)
+	doc.Check("export.key_file", err)
 }
 
 func (c *Config) validateInterfaces(doc *config.Document) {
