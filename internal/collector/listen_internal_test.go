@@ -10,7 +10,7 @@ import (
 )
 
 // The error of a socket that package net cannot open, as a kernel booted with ipv6.disable=1 gives it.
-var withoutIPv6 = &net.OpError{Op: "listen", Net: "udp6", Err: os.NewSyscallError("socket", syscall.EAFNOSUPPORT)}
+var errNoIPv6 = &net.OpError{Op: "listen", Net: "udp6", Err: os.NewSyscallError("socket", syscall.EAFNOSUPPORT)}
 
 func TestListenWithoutIPv6(t *testing.T) {
 	both := Defaults().Ingest.Listen
@@ -20,9 +20,9 @@ func TestListenWithoutIPv6(t *testing.T) {
 		want   []string
 	}{
 		"the default with IPv6":          {both, nil, both},
-		"the default without":            {both, withoutIPv6, []string{"0.0.0.0:9999"}},
+		"the default without":            {both, errNoIPv6, []string{"0.0.0.0:9999"}},
 		"no descriptors is no such sign": {both, syscall.EMFILE, both},
-		"what was asked for stays":       {[]string{"[::]:9999"}, withoutIPv6, []string{"[::]:9999"}},
+		"what was asked for stays":       {[]string{"[::]:9999"}, errNoIPv6, []string{"[::]:9999"}},
 	} {
 		in := IngestConfig{Listen: c.listen}
 		got, err := in.sockets(slog.New(slog.DiscardHandler), func() error { return c.ipv6 })
