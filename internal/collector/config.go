@@ -19,6 +19,7 @@ import (
 
 // Config is the collector's configuration file. The keys are described in etc/collector.toml, which holds all of them.
 type Config struct {
+	ID       string         `toml:"id"`
 	StateDir string         `toml:"state_dir"`
 	Roles    []string       `toml:"roles"`
 	Sensors  []SensorConfig `toml:"sensor"`
@@ -28,6 +29,8 @@ type Config struct {
 	HTTP     HTTPConfig     `toml:"http"`
 	Status   StatusConfig   `toml:"status"`
 	Log      LogConfig      `toml:"log"`
+
+	ReportInterval config.Duration `toml:"report_interval"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -172,6 +175,8 @@ func Defaults() Config {
 		HTTP:   HTTPConfig{Listen: "127.0.0.1:9998"},
 		Status: StatusConfig{Socket: status.Auto},
 		Log:    LogConfig{Level: "info", Format: "auto"},
+
+		ReportInterval: config.Duration(10 * time.Second),
 	}
 }
 

@@ -50,6 +50,12 @@ func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c Flows
 	return w, nil
 }
 
+// balance adds the worker's account to a ledger; any goroutine may call it.
+func (w *worker) balance(l *Ledger) {
+	w.meter.balance(l)
+	l.note("clock_clamped", w.clamped.Load())
+}
+
 // emit takes a record out of the table, on the worker's goroutine.
 func (w *worker) emit(r *flow.Record) {
 	r.Sampling = w.sampling
