@@ -45,9 +45,12 @@ var allowed = map[string]string{
 	"config":  "",
 	"daemon":  "",
 	"metrics": "",
+	"status":  "build daemon",
 	// the two assemblies
-	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "attribute build config daemon enrich flow ingest journal legacy metrics seal store store/files store/influx",
+	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal status",
+	"collector": "attribute build config daemon enrich flow ingest journal legacy metrics seal status store store/files store/influx",
+	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
+	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

@@ -1,8 +1,10 @@
 package collector
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"flowsensor/internal/config"
@@ -10,6 +12,7 @@ import (
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
 	"flowsensor/internal/store/influx"
@@ -26,6 +29,7 @@ type Config struct {
 	Enrich   EnrichConfig   `toml:"enrich"`
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
+	Status   StatusConfig   `toml:"status"`
 	Log      LogConfig      `toml:"log"`
 
 	ReportInterval config.Duration `toml:"report_interval"`
@@ -125,6 +129,11 @@ type HTTPConfig struct {
 	Listen string `toml:"listen"`
 }
 
+// StatusConfig is [status].
+type StatusConfig struct {
+	Socket string `toml:"socket"`
+}
+
 // LogConfig is [log].
 type LogConfig struct {
 	Level  string `toml:"level"`
@@ -171,13 +180,28 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"}, ReportInterval: config.Duration(10 * time.Second),
-		Log: LogConfig{Level: "info", Format: "auto"},
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9998"},
+		Status: StatusConfig{Socket: status.Auto},
+		Log:    LogConfig{Level: "info", Format: "auto"},
+
+		ReportInterval: config.Duration(10 * time.Second),
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line.
-func Load(path string) (Config, error) {
+// Load reads and validates the file: all refusals at once, each with its line. It reads no key.
+func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+
+// loadWithKeys also refuses keys that cannot be used, each with the line that names its file.
+func loadWithKeys(path string) (Config, error) {
+	return load(path, func(c *Config, doc *config.Document) {
+		c.validate(doc)
+		if c.ingests() {
+			c.validateKeys(doc)
+		}
+	})
+}
+
+func load(path string, validate func(*Config, *config.Document)) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
@@ -192,7 +216,7 @@ func Load(path string) (Config, error) {
 	if c.Store.DeadLetters.Path == "" {
 		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
 	}
-	c.validate(doc)
+	validate(&c, doc)
 	return c, doc.Err()
 }
 
@@ -231,6 +255,16 @@ func (c *StoreConfig) files() files.Config {
 	return fc
 }
 
+// credential finds a secret's file: by a name without a slash it is one that systemd hands to the service (systemd.exec(5),
+// LoadCredential=), where there are any.
+func credential(path string) string {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if path == "" || dir == "" || strings.ContainsRune(path, '/') {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
 func (c *InfluxConfig) influx() influx.Config {
 	database := c.Database
 	if c.API == influx.V2 {
@@ -238,7 +272,7 @@ func (c *InfluxConfig) influx() influx.Config {
 	}
 	return influx.Config{
 		URL: c.URL, API: c.API, Database: database, RetentionPolicy: c.RetentionPolicy, CreateDatabase: c.CreateDatabase,
-		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: c.PasswordFile, TokenFile: c.TokenFile,
+		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: credential(c.PasswordFile), TokenFile: credential(c.TokenFile),
 		TLS: influx.TLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.CertKeyFile}, Proxy: c.Proxy, Timeout: c.Timeout.D(),
 	}
 }

@@ -93,9 +93,9 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	addresses, err := c.Ingest.addresses()
+	addresses, err := c.Ingest.sockets(log, tryIPv6)
 	if err != nil {
-		return configError(err)
+		return err
 	}
 	p.server, err = ingest.Listen(ingest.Config{
 		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
@@ -142,6 +142,15 @@ func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
 	}
 }
 
+// keys loads the sensor's keys.
+func (sc *SensorConfig) keys() ([]seal.Key, error) {
+	keys, err := loadKeys(sc.KeyFiles)
+	if err != nil {
+		return nil, fmt.Errorf("sensor %s: %w", sc.ID, err)
+	}
+	return keys, nil
+}
+
 // newOpener loads the keys.
 func newOpener(c Config) (*seal.Opener, error) {
 	var sensors []seal.Sensor
@@ -149,8 +158,8 @@ func newOpener(c Config) (*seal.Opener, error) {
 	for _, sc := range c.Sensors {
 		s := seal.Sensor{ID: sc.ID}
 		var err error
-		if s.Keys, err = loadKeys(sc.KeyFiles); err != nil {
-			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
+		if s.Keys, err = sc.keys(); err != nil {
+			errs = append(errs, err)
 		}
 		if s.Prefixes, err = prefixes(sc.Prefixes); err != nil {
 			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))

@@ -29,6 +29,7 @@ type Service struct {
 	log      *slog.Logger
 	pipeline *pipeline
 	page     *daemon.Page
+	started  time.Time
 	failed   chan error
 
 	reporter       *reporter
@@ -41,12 +42,12 @@ type Service struct {
 
 // NewService makes a collector that is not running yet. path is where Reload finds the configuration.
 func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger) *Service {
-	return &Service{path: path, config: c, monitor: monitor, log: log, failed: make(chan error, 1)}
+	return &Service{path: path, config: c, monitor: monitor, log: log, started: time.Now(), failed: make(chan error, 1)}
 }
 
 // Run is `flow-collector run`: the daemon, until it is told to stop.
 func Run(ctx context.Context, path string) error {
-	c, err := Load(path)
+	c, err := loadWithKeys(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -64,7 +65,7 @@ func Run(ctx context.Context, path string) error {
 // Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults, behind
 // comments on what in it is without effect.
 func Check(path string, out io.Writer) error {
-	c, err := Load(path)
+	c, err := loadWithKeys(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -128,6 +129,7 @@ func (s *Service) Start(ctx context.Context) error {
 		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
 	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
+	s.pages.Go(s.statusTask(serving))
 	return nil
 }
 
@@ -233,7 +235,7 @@ func (s *Service) Status() string {
 
 // Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials.
 func (s *Service) Reload(context.Context) error {
-	next, err := Load(s.path)
+	next, err := loadWithKeys(s.path)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/export"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/status"
 )
 
 // Config is the sensor's configuration file. The keys are described in etc/sensor.toml, which holds all of them.
@@ -18,6 +19,7 @@ type Config struct {
 	Flows      FlowsConfig       `toml:"flows"`
 	Export     ExportConfig      `toml:"export"`
 	HTTP       HTTPConfig        `toml:"http"`
+	Status     StatusConfig      `toml:"status"`
 	Log        LogConfig         `toml:"log"`
 }
 
@@ -72,6 +74,11 @@ type HTTPConfig struct {
 	Listen string `toml:"listen"`
 }
 
+// StatusConfig is [status].
+type StatusConfig struct {
+	Socket string `toml:"socket"`
+}
+
 // LogConfig is [log].
 type LogConfig struct {
 	Level  string `toml:"level"`
@@ -98,13 +105,22 @@ func Defaults() Config {
 			Delivery: export.Acknowledged, SpoolSize: 256 << 20, MaxDatagram: export.DefaultMaxDatagram,
 			FlushInterval: config.Duration(time.Second), Queue: 256, ReportInterval: config.Duration(10 * time.Second),
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9997"},
-		Log:  LogConfig{Level: "info", Format: "auto"},
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9997"},
+		Status: StatusConfig{Socket: status.Auto},
+		Log:    LogConfig{Level: "info", Format: "auto"},
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line.
+// Load reads and validates the file: all refusals at once, each with its line. It reads no key.
 func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+
+// loadWithKey also refuses a key that cannot be used, with the line that names its file.
+func loadWithKey(path string) (Config, error) {
+	return load(path, func(c *Config, doc *config.Document) {
+		c.validate(doc)
+		c.validateKey(doc)
+	})
+}
 
 // load leaves to validate which parts must be right.
 func load(path string, validate func(*Config, *config.Document)) (Config, error) {

@@ -13,12 +13,15 @@ import (
 	"flowsensor/internal/sensor"
 )
 
-// example loads the shipped configuration with lines replaced.
+// edited is the shipped configuration with what must be set.
+var edited = strings.Replace(etc.SensorTOML, "name = \"\"", "name = \"eth1\"", 1)
+
+// example loads the edited configuration with lines replaced.
 func example(t *testing.T, oldnew ...string) (sensor.Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sensor.toml")
-	text := strings.NewReplacer(oldnew...).Replace(etc.SensorTOML)
-	if len(oldnew) > 0 && text == etc.SensorTOML {
+	text := strings.NewReplacer(oldnew...).Replace(edited)
+	if len(oldnew) > 0 && text == edited {
 		t.Fatalf("%q is not in the example", oldnew)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -55,7 +58,7 @@ func TestExampleShowsEveryDefault(t *testing.T) {
 func TestConfigRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ old, line, want string }{
 		"id":             {`id = "sensor-1"`, `id = "a b"`, ":6: id: "},
-		"no interface":   {"[[interface]]\nname = \"eth1\"", "[unused]", "unknown key"},
+		"no interface":   {"[[interface]]\n", "[unused]\n", "unknown key"},
 		"empty name":     {`name = "eth1"`, `name = ""`, "interface[0].name: must name a network interface"},
 		"long name":      {`name = "eth1"`, `name = "averyveryverylongname"`, "is no interface name"},
 		"twice":          {"\n[capture]\n", "\n[[interface]]\nname = \"eth1\"\n[capture]\n", `interface[1].name: "eth1" is named twice`},

@@ -12,6 +12,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/export"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
 )
 
 // Bounds of the configuration. They keep a slip of the pen from taking the machine's memory.
@@ -39,6 +40,7 @@ func (c *Config) validate(doc *config.Document) {
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
+	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
 }
@@ -51,6 +53,16 @@ func (c *Config) validateSending(doc *config.Document) {
 	doc.Check("id", seal.ValidID(c.ID))
 	c.Flows.validate(doc)
 	c.Export.validate(doc)
+	c.validateKey(doc)
+}
+
+// validateKey reads the key's file.
+func (c *Config) validateKey(doc *config.Document) {
+	if c.Export.KeyFile == "" {
+		return // which was refused already
+	}
+	_, err := seal.LoadKeyFile(c.Export.KeyFile)
+	doc.Check("export.key_file", err)
 }
 
 func (c *Config) validateInterfaces(doc *config.Document) {

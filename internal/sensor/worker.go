@@ -33,7 +33,8 @@ type worker struct {
 	batcher *export.Batcher
 	beat    daemon.Beat
 	clamped atomic.Uint64
-	cpu     int // that its thread is to stay on, or anyCPU
+	cpu     int                  // that its thread is to stay on, or anyCPU
+	asked   atomic.Pointer[look] // nil while nobody asks
 	// sampling is the rate that every record carries; 0 where every packet is taken.
 	sampling uint32
 }
@@ -109,6 +110,9 @@ func (w *worker) turn() {
 	w.batcher.Flush(now)
 	w.meter.publish()
 	w.clamped.Store(w.clock.clamped)
+	if l := w.asked.Load(); l != nil {
+		w.goOn(l)
+	}
 	w.beat.Tick()
 }
 

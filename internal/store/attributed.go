@@ -18,12 +18,15 @@ func (e *Encoder) withhold(b *flow.Batch, i int) bool {
 // attribution adds what was made of a record, where it is known. These are fields: other rules must not turn a record that
 // is written again into a second point.
 func (e *Encoder) attribution(a *flow.Attribution, networks flow.Networks) {
-	if a.Evidence == 0 {
-		return
-	}
 	client, server := "src", "dst"
 	if a.FromServer {
 		client, server = "dst", "src"
+	}
+	e.string(client+"_as_name", a.ClientASName)
+	e.string(server+"_as_name", a.ServerASName)
+	e.string("server_name", a.ServerName)
+	if a.Evidence == 0 {
+		return
 	}
 	e.string("client", client)
 	e.nonzero("service_port", int64(a.ServicePort))
@@ -34,9 +37,6 @@ func (e *Encoder) attribution(a *flow.Attribution, networks flow.Networks) {
 		e.string("client_network", networks.Name(a.ClientNetwork))
 		e.string("server_network", networks.Name(a.ServerNetwork))
 	}
-	e.string(client+"_as_name", a.ClientASName)
-	e.string(server+"_as_name", a.ServerASName)
-	e.string("server_name", a.ServerName)
 }
 
 // string adds a text that may hold anything, if there is one.
@@ -44,7 +44,8 @@ func (e *Encoder) string(key, text string) {
 	if text == "" {
 		return
 	}
+	e.name = append(e.name[:0], tagValue(text)...)
 	// What tagValue gives is valid text, which is all that a string value must be.
-	value, _ := lineprotocol.StringValue(tagValue(text))
+	value, _ := lineprotocol.NewValueFromBytes(lineprotocol.String, e.name)
 	e.line.AddField(key, value)
 }
