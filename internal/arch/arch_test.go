@@ -23,10 +23,12 @@ var allowed = map[string]string{
 	"hugemem":   "",
 	"export":    "flow seal wire",
 	// between the two daemons
-	"wire": "flow",
-	"seal": "",
+	"dnsmsg": "flow frame",
+	"wire":   "flow",
+	"seal":   "",
 	// the collector's stages
 	"ingest":       "flow seal wire",
+	"names":        "flow",
 	"store":        "flow",
 	"store/files":  "store",
 	"store/influx": "store",
