@@ -21,9 +21,9 @@ func (s section) header(p *dnsmessage.Parser) (dnsmessage.ResourceHeader, error)
 		return p.AnswerHeader()
 	case authorities:
 		return p.AuthorityHeader()
-	default:
-		return p.AdditionalHeader()
+	case additionals:
 	}
+	return p.AdditionalHeader()
 }
 
 func (s section) skip(p *dnsmessage.Parser) error {
@@ -32,9 +32,9 @@ func (s section) skip(p *dnsmessage.Parser) error {
 		return p.SkipAnswer()
 	case authorities:
 		return p.SkipAuthority()
-	default:
-		return p.SkipAdditional()
+	case additionals:
 	}
+	return p.SkipAdditional()
 }
 
 // walk visits the records of a section, which the parser is set to. The visit reads or skips what follows the header.
