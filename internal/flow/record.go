@@ -120,6 +120,8 @@ type Batch struct {
 	Base       int64
 	Interfaces []Interface
 	Records    []Record
+	// Answers are what a batch of DNS answers has instead of Interfaces and Records.
+	Answers []DNSAnswer
 }
 
 // InterfaceName gives the name of the interface with that index, "" when the batch does not name it.

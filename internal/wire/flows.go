@@ -47,8 +47,13 @@ const (
 	// MaxInterfaceName is the longest interface name, in octets.
 	MaxInterfaceName = 64
 
-	// headLen is coding, seq, floor and base.
-	headLen = 1 + 8 + 8 + 8
+	// MaxOutstanding bounds seq less floor: so many batches of one boot, one after the other, may still be sent.
+	MaxOutstanding = 2048
+	// MaxSeq is the highest seq.
+	MaxSeq = 1<<48 - 1
+
+	// headLen is coding, boot, seq, floor and base.
+	headLen = 1 + 8 + 6 + 2 + 8
 	// minRecord is the shortest record: two octets of shape for a paired one, an octet of each column from last on.
 	minRecord = 6
 	// maxMicros bounds times: their nanoseconds fit in 64 bits.

@@ -16,7 +16,7 @@ import (
 func ParseFlows(body []byte, b *flow.Batch) error {
 	p := parser{reader: reader{rest: body}, ifaces: b.Interfaces[:0], records: b.Records[:0]}
 	p.body(b)
-	b.Interfaces, b.Records = p.ifaces, p.records
+	b.Interfaces, b.Records, b.Answers = p.ifaces, p.records, b.Answers[:0]
 	if p.err != nil {
 		b.Seq, b.Floor, b.Base = 0, 0, 0
 		b.Interfaces, b.Records = b.Interfaces[:0], b.Records[:0]
