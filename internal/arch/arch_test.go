@@ -28,6 +28,7 @@ var allowed = map[string]string{
 	"seal":   "",
 	// the collector's stages
 	"ingest":       "flow seal wire",
+	"journal":      "flow wire",
 	"names":        "flow",
 	"store":        "flow",
 	"store/files":  "store",
@@ -42,7 +43,7 @@ var allowed = map[string]string{
 	"metrics": "",
 	// the two assemblies
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon flow ingest metrics seal store store/files store/influx",
+	"collector": "build config daemon flow ingest journal metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

@@ -126,7 +126,8 @@ func (s *Service) logEnd() {
 	s.log.Info("ledger", "received", l.Received, "ring_dropped", l.Dropped, "read", l.Packets.Read,
 		"gso_extra_packets", l.Packets.GSOExtra, "accounted", l.Packets.Accounted,
 		"refused", l.Packets.RefusedTotal(), "balanced", l.Balanced() && l.Received == l.Dropped+l.Discarded+l.Packets.Read,
-		"records", l.Records, "sent_records", x.Sent.Records, "dropped_records", dropped.Records, "datagrams", x.Datagrams)
+		"records", l.Records, "sent_records", x.Sent.Records, "acked_records", x.Acked.Records, "kept_records", x.Pending.Records,
+		"dropped_records", dropped.Records, "datagrams", x.Datagrams)
 }
 
 // Ledger reads the account of the running sensor.
@@ -148,8 +149,8 @@ func (s *Service) Ledger() *Ledger {
 // Status implements daemon.Service.
 func (s *Service) Status() string {
 	l, x := s.Ledger(), s.pipeline.sender.Stats()
-	return fmt.Sprintf("%d packets received, %d dropped by the ring, %d flows active, %d records sent to %s, %d dropped",
-		l.Received, l.Dropped, l.Flows, x.Sent.Records, x.Remote, x.DroppedTotal().Records)
+	return fmt.Sprintf("%d packets received, %d dropped by the ring, %d flows active, %d records sent to %s, %d kept, %d dropped",
+		l.Received, l.Dropped, l.Flows, x.Sent.Records, x.Remote, x.Pending.Records, x.DroppedTotal().Records)
 }
 
 // Reload implements daemon.Service: it takes over the key, and names what only a restart takes over.

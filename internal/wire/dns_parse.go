@@ -15,7 +15,6 @@ import (
 func ParseDNS(body []byte, b *flow.Batch) error {
 	p := dnsParser{reader: reader{rest: body}, answers: b.Answers[:0]}
 	p.body(b)
-	b.Interfaces, b.Records = b.Interfaces[:0], b.Records[:0]
 	b.Answers = p.answers
 	if p.err != nil {
 		b.Boot, b.Seq, b.Floor, b.Base = 0, 0, 0, 0
@@ -37,7 +36,8 @@ type dnsParser struct {
 }
 
 func (p *dnsParser) body(b *flow.Batch) {
-	if !p.numbers(b) || !p.count() {
+	p.numbers(b)
+	if !p.count() {
 		return
 	}
 	var before flow.DNSAnswer
@@ -52,23 +52,6 @@ func (p *dnsParser) body(b *flow.Batch) {
 	if len(p.rest) > 0 {
 		p.fail(ErrTrailing)
 	}
-}
-
-// numbers reads what stands in front of every batch.
-func (r *reader) numbers(b *flow.Batch) bool {
-	if r.octet() != codingPlain {
-		r.fail(ErrCoding)
-	}
-	boot, seq, span, base := r.uint64(), r.uint48(), uint64(r.uint16()), r.uint64()
-	switch {
-	case r.err != nil:
-	case span > seq || span >= MaxOutstanding:
-		r.fail(ErrSequence)
-	case base > uint64(flow.MaxTime):
-		r.fail(ErrBase)
-	}
-	b.Boot, b.Seq, b.Floor, b.Base = boot, seq, seq-span, int64(base)
-	return r.err == nil
 }
 
 func (p *dnsParser) count() bool {

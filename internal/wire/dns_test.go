@@ -79,10 +79,10 @@ func TestDNSComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := flow.Batch{Sensor: "edge-1", Boot: 3, Seq: 7, Floor: 5, Base: noon, Answers: answers, Interfaces: []flow.Interface{}, Records: []flow.Record{}}
-	got := flow.Batch{Sensor: "edge-1", Interfaces: make([]flow.Interface, 2), Records: make([]flow.Record, 2)} // of the batch before
+	want := flow.Batch{Sensor: "edge-1", Boot: 3, Seq: 7, Floor: 5, Base: noon, Content: flow.DNSAnswers, Answers: answers, Interfaces: []flow.Interface{}, Records: []flow.Record{}, Readings: []flow.Reading{}}
+	got := flow.Batch{Sensor: "edge-1", Interfaces: make([]flow.Interface, 2), Records: make([]flow.Record, 2), Readings: make([]flow.Reading, 1)} // of the batch before
 	body := encodeDNS(t, answers)
-	if err := wire.ParseDNS(body, &got); err != nil || !reflect.DeepEqual(got, want) {
+	if err := wire.Parse(flow.DNSAnswers, body, &got); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
 	}
 	wire.Renumber(body, wire.Numbers{Boot: 4, Seq: 9, Floor: 9, Base: 1})
@@ -100,7 +100,7 @@ func TestDNSBatchUsedAgain(t *testing.T) {
 		t.Errorf("%v: the answers of one batch became those of another", err)
 	}
 	records := newTraffic(5).named(3)
-	if err := wire.ParseFlows(encode(t, records, ifaceOf), &b); err != nil || len(b.Answers) != 0 || len(b.Records) != 3 {
+	if err := wire.Parse(flow.Flows, encode(t, records, ifaceOf), &b); err != nil || len(b.Answers) != 0 || len(b.Records) != 3 {
 		t.Errorf("%v: %d answers stand beside %d records", err, len(b.Answers), len(b.Records))
 	}
 }

@@ -10,15 +10,16 @@ import (
 // first, never longer than need be; "signed" ones are zigzag.
 //
 //	coding      1 octet
-//	seq         8 octets
-//	floor       8 octets
+//	boot        8 octets: of the process that gave the batch its seq, an earlier one than the header's after a restart
+//	seq         6 octets
+//	floor       2 octets: seq less floor
 //	base        8 octets
 //	interfaces  number of them, then for each: ifIndex, length of the name, name; in the order of first use
 //	records     number of them, 1 to MaxRecords
 //	columns     one after the other, without a length: each holds, record by record, what the columns before it call for
 //
-// Seq, floor and base have a fixed width because they come last: the room for them must be known while records are added,
-// and a resend has a new floor.
+// The numbers have a fixed width because they come last: the room for them must be known while records are added, and a
+// resend has a new floor (Renumber).
 //
 // Nothing is sent twice that an earlier record of the batch has: distances count back from the record itself.
 //
