@@ -18,10 +18,10 @@ import (
 // pipeline is the collector's parts, wired: sockets -> ingest -> journal -> pool -> writer. What belongs to a role that the
 // process does not have is nil.
 type pipeline struct {
-	journal *journal.Journal
-	// role ingest
-	server   *ingest.Server
+	journal  *journal.Journal
 	appender *journal.Appender
+	// role ingest
+	server *ingest.Server
 	// role write
 	reader *journal.Reader
 	pool   *store.Pool
@@ -46,6 +46,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 	if p.journal, err = journal.Open(c.journal(), log); err != nil {
 		return nil, err
 	}
+	p.appender = p.journal.Appender(p.appended)
 	if c.writes() {
 		if err := p.openWrite(c, log); err != nil {
 			return nil, err
@@ -87,11 +88,17 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return configError(err)
 	}
-	p.appender = p.journal.Appender(func(b *flow.Batch, o journal.Outcome) { p.server.Settle(b, settled(o)) })
 	p.server, err = ingest.Listen(ingest.Config{
-		Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 	}, opener, log)
 	return err
+}
+
+// appended is where the journal gives its batches back. A report of our own goes nowhere from here.
+func (p *pipeline) appended(b *flow.Batch, o journal.Outcome) {
+	if b.Content != flow.CollectorReadings {
+		p.server.Settle(b, settled(o))
+	}
 }
 
 // settled is what the sensor is to be told of a batch that the journal has done with.

@@ -20,6 +20,13 @@ func (c *Config) validate(doc *config.Document) {
 	if c.StateDir == "" {
 		doc.Checkf("state_dir", "must name a directory")
 	}
+	if c.ID != "" {
+		doc.Check("id", seal.ValidID(c.ID))
+	}
+	if len(c.ID) > maxName {
+		doc.Checkf("id", "must not be longer than %d characters", maxName)
+	}
+	doc.Check("report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	c.validateRoles(doc)
 	if c.ingests() {
 		c.validateSensors(doc)
