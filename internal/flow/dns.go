@@ -2,7 +2,9 @@ package flow
 
 import (
 	"errors"
+	"iter"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -57,6 +59,52 @@ var (
 
 // Failed reports whether the answer gives a client nothing to connect to: an error, or no address.
 func (a *DNSAnswer) Failed() bool { return a.RCode != 0 || len(a.Addresses) == 0 }
+
+// Outcome is the response code in lower case as IANA has it, "nodata" for no error and no address, a number for a code
+// without a name.
+func (a *DNSAnswer) Outcome() string {
+	switch {
+	case a.RCode == 0 && len(a.Addresses) == 0:
+		return "nodata"
+	case int(a.RCode) < len(dnsRCodes):
+		return dnsRCodes[a.RCode]
+	default:
+		return strconv.Itoa(int(a.RCode))
+	}
+}
+
+// dnsRCodes are the codes that servers answer with (IANA, DNS RCODEs); those of updates and transfers stay numbers.
+var dnsRCodes = [...]string{"noerror", "formerr", "servfail", "nxdomain", "notimp", "refused"}
+
+// DNSFailures gives the answers that failed: of those with the same client, question, type and code the first one's index,
+// and how many there are.
+func DNSFailures(answers []DNSAnswer) iter.Seq2[int, int] {
+	type failure struct {
+		client       Addr
+		question     string
+		qtype, rcode uint16
+		version      uint8
+	}
+	return func(yield func(int, int) bool) {
+		of := func(a *DNSAnswer) failure { return failure{a.Client, a.Question, a.QType, a.RCode, a.Version} }
+		times := make(map[failure]int)
+		for i := range answers {
+			if a := &answers[i]; a.Failed() {
+				times[of(a)]++
+			}
+		}
+		for i := range answers {
+			n := times[of(&answers[i])]
+			if n == 0 || !answers[i].Failed() {
+				continue
+			}
+			delete(times, of(&answers[i]))
+			if !yield(i, n) {
+				return
+			}
+		}
+	}
+}
 
 // Validate refuses an answer that no sensor makes.
 func (a *DNSAnswer) Validate() error {
