@@ -76,6 +76,20 @@ func (a *DNSAnswer) Outcome() string {
 // dnsRCodes are the codes that servers answer with (IANA, DNS RCODEs); those of updates and transfers stay numbers.
 var dnsRCodes = [...]string{"noerror", "formerr", "servfail", "nxdomain", "notimp", "refused"}
 
+// Type names the type that was asked for, as RFC 3597 section 5 has it where it is not a common one.
+func (a *DNSAnswer) Type() string {
+	if name, ok := dnsTypes[a.QType]; ok {
+		return name
+	}
+	return "TYPE" + strconv.Itoa(int(a.QType))
+}
+
+// dnsTypes are the types that clients ask for (IANA, DNS resource record types).
+var dnsTypes = map[uint16]string{
+	1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 35: "NAPTR", 43: "DS", 48: "DNSKEY",
+	64: "SVCB", 65: "HTTPS", 255: "ANY",
+}
+
 // DNSFailures gives the answers that failed: of those with the same client, question, type and code the first one's index,
 // and how many there are.
 func DNSFailures(answers []DNSAnswer) iter.Seq2[int, int] {

@@ -3,6 +3,7 @@ package sensor
 import (
 	"sync/atomic"
 
+	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/frame"
@@ -26,6 +27,7 @@ type meter struct {
 	table   *flowtable.Table
 	time    timebase
 	own     *ownTraffic // nil where there is none, as in a file
+	names   *nameReader // nil where DNS is not read
 
 	n       int
 	batch   [batchSize]flow.Packet
@@ -48,6 +50,9 @@ func (m *meter) visit(f *frame.Frame) {
 		m.ownFrames++
 		m.ownBytes += p.Bytes
 		return
+	}
+	if m.names != nil && p.SrcPort == dnsmsg.Port {
+		m.names.visit(p, f)
 	}
 	m.extra += uint64(p.Packets - 1)
 	m.n++
@@ -98,6 +103,9 @@ func (m *meter) balance(l *Ledger) {
 		l.note(packet.Note(note).String(), count)
 	}
 	l.note("negative_span", table.NegativeSpans)
+	if m.names != nil {
+		m.names.balance(l)
+	}
 	for reason, count := range table.Emitted {
 		if count > 0 {
 			l.Ended[flow.EndReason(reason).String()] += count

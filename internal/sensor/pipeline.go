@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"flowsensor/internal/capture"
+	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/export"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/packet"
@@ -58,6 +59,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
+			w.readNames(c.DNS)
 			w.iface, w.sampling = cc.Interface, sampling(cc.Sample)
 			w.log, w.meter.own, w.thread = log, &p.own, fmt.Sprintf("w%d %s", i, cc.Interface)
 			p.workers = append(p.workers, w)
@@ -115,6 +117,9 @@ func (c *Config) captures(exclude []capture.Exclusion) []capture.Config {
 		}
 		if !c.Capture.Promiscuous {
 			cc.Promiscuous = capture.PromiscuousOff
+		}
+		if c.DNS.Enabled {
+			cc.FullPorts = []uint16{dnsmsg.Port}
 		}
 		all = append(all, cc)
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ func (e *Encoder) failures(to *Lines, b *flow.Batch, refuse func(i int, why Dead
 		e.addr("client", a.Client.Netip(a.Version))
 		e.addr("server", a.Server.Netip(a.Version))
 		e.name("question", a.Question)
-		e.name("qtype", qtypeText(a.QType))
+		e.name("qtype", a.Type())
 		if len(a.Chain) > 0 {
 			e.name("chain", strings.Join(a.Chain, " "))
 		}
@@ -56,18 +55,4 @@ func (e *Encoder) failures(to *Lines, b *flow.Batch, refuse func(i int, why Dead
 func (e *Encoder) name(key, text string) {
 	value, _ := lineprotocol.StringValue(text)
 	e.line.AddField(key, value)
-}
-
-// qtypes are the types that clients ask for (IANA, DNS resource record types).
-var qtypes = map[uint16]string{
-	1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 35: "NAPTR", 43: "DS", 48: "DNSKEY",
-	64: "SVCB", 65: "HTTPS", 255: "ANY",
-}
-
-// qtypeText names a type, as RFC 3597 section 5 has it where it is not a common one.
-func qtypeText(t uint16) string {
-	if name, ok := qtypes[t]; ok {
-		return name
-	}
-	return "TYPE" + strconv.Itoa(int(t))
 }
