@@ -28,12 +28,14 @@ var allowed = map[string]string{
 	"seal": "",
 	// what older systems speak
 	"legacy": "flow seal",
+	"dnsmsg": "flow frame",
 	// the collector's stages
 	"attribute":    "flow",
 	"ingest":       "flow legacy seal wire",
 	"enrich":       "flow",
 	"journal":      "flow wire",
 	"rollup":       "flow",
+	"names":        "flow",
 	"store":        "flow",
 	"store/files":  "store",
 	"store/influx": "store",
@@ -47,7 +49,7 @@ var allowed = map[string]string{
 	"metrics": "",
 	"status":  "build daemon",
 	// the two assemblies
-	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal status",
+	"sensor":    "build capture config daemon dnsmsg export flow flowtable frame metrics packet pcapfile seal status",
 	"collector": "attribute build config daemon enrich flow ingest journal legacy metrics seal status store store/files store/influx",
 	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
 	"doctor": "build capture config daemon export seal sensor status wire",

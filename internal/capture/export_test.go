@@ -7,6 +7,7 @@ var (
 	LinkTypeOf        = linkTypeOf
 	ExcludeProgram    = excludeProgram
 	BuildFilter       = buildFilter
+	FullPortProgram   = fullPortProgram
 	FindCompiler      = findCompiler
 	CheckMemoryOf     = checkMemory
 	ParseMemAvailable = parseMemAvailable

@@ -92,11 +92,12 @@ func readEntry(entries []byte, b *flow.Batch, intern func([]byte) string) (rest 
 type encoder struct {
 	flows    *wire.FlowsEncoder
 	readings *wire.ReportEncoder
+	answers  *wire.DNSEncoder
 	body     []byte
 }
 
 func newEncoder() *encoder {
-	return &encoder{flows: wire.NewFlowsEncoder(maxBody), readings: wire.NewReportEncoder(maxBody)}
+	return &encoder{flows: wire.NewFlowsEncoder(maxBody), readings: wire.NewReportEncoder(maxBody), answers: wire.NewDNSEncoder(maxBody)}
 }
 
 // encode gives the body, valid until the next call, and false when the batch does not fit.
@@ -120,6 +121,14 @@ func (e *encoder) encode(b *flow.Batch) ([]byte, bool) {
 			}
 		}
 		e.body = e.readings.AppendBody(e.body[:0], n)
+	case flow.DNSAnswers:
+		e.answers.Reset()
+		for i := range b.Answers {
+			if !e.answers.Add(&b.Answers[i]) {
+				return nil, false
+			}
+		}
+		e.body = e.answers.AppendBody(e.body[:0], n)
 	default:
 		return nil, false
 	}

@@ -17,6 +17,7 @@ type Config struct {
 	Interfaces []InterfaceConfig `toml:"interface"`
 	Capture    CaptureConfig     `toml:"capture"`
 	Flows      FlowsConfig       `toml:"flows"`
+	DNS        DNSConfig         `toml:"dns"`
 	Export     ExportConfig      `toml:"export"`
 	HTTP       HTTPConfig        `toml:"http"`
 	Status     StatusConfig      `toml:"status"`
@@ -53,6 +54,12 @@ type FlowsConfig struct {
 	Linger          config.Duration `toml:"linger"`
 	VLANInKey       bool            `toml:"vlan_in_key"`
 	MaxFragments    int             `toml:"max_fragments"`
+}
+
+// DNSConfig is [dns].
+type DNSConfig struct {
+	Enabled     bool `toml:"enabled"`
+	MaxFailures int  `toml:"max_failures"`
 }
 
 // ExportConfig is [export].
@@ -101,6 +108,7 @@ func Defaults() Config {
 			MaxFlows: 1 << 20, ActiveTimeout: config.Duration(time.Minute), InactiveTimeout: config.Duration(15 * time.Second),
 			Linger: config.Duration(2 * time.Second), MaxFragments: packet.DefaultMaxFragments,
 		},
+		DNS: DNSConfig{MaxFailures: 1000},
 		Export: ExportConfig{
 			Delivery: export.Acknowledged, SpoolSize: 256 << 20, MaxDatagram: export.DefaultMaxDatagram,
 			FlushInterval: config.Duration(time.Second), Queue: 256, ReportInterval: config.Duration(10 * time.Second),

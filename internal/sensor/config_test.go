@@ -72,6 +72,7 @@ func TestConfigRefusals(t *testing.T) {
 		"sample":         {`sample = 1`, `sample = 0`, "capture.sample: 0 is out of range: want 1 to 1000000"},
 		"unit":           {`active_timeout = "60s"`, `active_timeout = 60`, `"60" is not a duration`},
 		"max flows":      {`max_flows = 1048576`, `max_flows = 3`, "flows.max_flows: 3 is out of range"},
+		"failures":       {`max_failures = 1000`, `max_failures = -1`, "dns.max_failures: -1 is out of range"},
 		"no collector":   {`collector = ["127.0.0.1:9999"]`, `collector = []`, "export.collector: must name the collector"},
 		"two collectors": {`delivery = "acknowledged"`, "delivery = \"fire-and-forget\"\ncollector = [\"a:1\", \"b:1\"]", "collector"},
 		"spool":          {`spool_size = "256MiB"`, `spool_size = "1KiB"`, "export.spool_size: 1KiB"},

@@ -3,6 +3,7 @@ package sensor
 import (
 	"sync/atomic"
 
+	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/frame"
@@ -28,6 +29,7 @@ type meter struct {
 	own     *ownTraffic // nil where there is none, as in a file
 	split   *splitWatch // nil where no other worker could have a packet of the same flow
 	worker  uint8       // of its interface, for split
+	names   *nameReader // nil where DNS is not read
 
 	n       int
 	batch   [batchSize]flow.Packet
@@ -50,6 +52,9 @@ func (m *meter) visit(f *frame.Frame) {
 		m.ownFrames++
 		m.ownBytes += p.Bytes
 		return
+	}
+	if m.names != nil && p.SrcPort == dnsmsg.Port {
+		m.names.visit(p, f)
 	}
 	m.extra += uint64(p.Packets - 1)
 	m.n++
@@ -103,6 +108,9 @@ func (m *meter) balance(l *Ledger) {
 		l.note(packet.Note(note).String(), count)
 	}
 	l.note("negative_span", table.NegativeSpans)
+	if m.names != nil {
+		m.names.balance(l)
+	}
 	for reason, count := range table.Emitted {
 		if count > 0 {
 			l.Ended[flow.EndReason(reason).String()] += count

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"flowsensor/internal/capture"
+	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/export"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/packet"
@@ -59,6 +60,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
+			w.readNames(c.DNS)
 			w.iface, w.sampling = cc.Interface, sampling(cc.Sample)
 			w.cpu = c.Capture.cpuOf(len(p.workers))
 			if cc.Workers > 1 {
@@ -120,6 +122,9 @@ func (c *Config) captures(exclude []capture.Exclusion) []capture.Config {
 		}
 		if !c.Capture.Promiscuous {
 			cc.Promiscuous = capture.PromiscuousOff
+		}
+		if c.DNS.Enabled {
+			cc.FullPorts = []uint16{dnsmsg.Port}
 		}
 		all = append(all, cc)
 	}

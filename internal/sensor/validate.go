@@ -25,6 +25,7 @@ const (
 	maxDatagram  = 65507
 	minSpool     = 1 << 20
 	maxSpool     = 1 << 40
+	maxFailures  = 1_000_000
 	maxIfaceName = 15 // IFNAMSIZ less the terminating zero
 )
 
@@ -36,6 +37,7 @@ func (c *Config) validate(doc *config.Document) {
 	c.validateInterfaces(doc)
 	c.Capture.validate(doc)
 	c.Flows.validate(doc)
+	c.DNS.validate(doc)
 	c.Export.validate(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
@@ -47,11 +49,15 @@ func (c *Config) validate(doc *config.Document) {
 
 // validateReading wants right what reading capture files needs, validateSending what sending their flows needs too: an
 // interface to capture on is no part of it.
-func (c *Config) validateReading(doc *config.Document) { c.Flows.validate(doc) }
+func (c *Config) validateReading(doc *config.Document) {
+	c.Flows.validate(doc)
+	c.DNS.validate(doc)
+}
 
 func (c *Config) validateSending(doc *config.Document) {
 	doc.Check("id", seal.ValidID(c.ID))
 	c.Flows.validate(doc)
+	c.DNS.validate(doc)
 	c.Export.validate(doc)
 	c.validateKey(doc)
 }
@@ -107,6 +113,10 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 	case c.RingSize.Int() < 2*block || c.RingSize.Int()%block != 0:
 		doc.Checkf("capture.ring_size", "%s: want a multiple of block_size (%s), two blocks at least", c.RingSize, c.BlockSize)
 	}
+}
+
+func (c *DNSConfig) validate(doc *config.Document) {
+	doc.Check("dns.max_failures", config.Between(c.MaxFailures, 0, maxFailures))
 }
 
 func (c *FlowsConfig) validate(doc *config.Document) {

@@ -51,6 +51,13 @@ func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c Flows
 	return w, nil
 }
 
+// readNames has the worker read DNS answers.
+func (w *worker) readNames(c DNSConfig) {
+	if c.Enabled {
+		w.meter.names = newNameReader(c, w.batcher.AddAnswer)
+	}
+}
+
 // balance adds the worker's account to a ledger; any goroutine may call it.
 func (w *worker) balance(l *Ledger) {
 	w.meter.balance(l)

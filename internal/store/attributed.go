@@ -18,12 +18,12 @@ func (e *Encoder) withhold(b *flow.Batch, i int) bool {
 // attribution adds what was made of a record, where it is known. These are fields: other rules must not turn a record that
 // is written again into a second point.
 func (e *Encoder) attribution(a *flow.Attribution, networks flow.Networks) {
-	client, server := "src", "dst"
+	client, src, dst := "src", a.ClientASName, a.ServerASName
 	if a.FromServer {
-		client, server = "dst", "src"
+		client, src, dst = "dst", dst, src
 	}
-	e.string(client+"_as_name", a.ClientASName)
-	e.string(server+"_as_name", a.ServerASName)
+	e.string("src_as_name", src)
+	e.string("dst_as_name", dst)
 	e.string("server_name", a.ServerName)
 	if a.Evidence == 0 {
 		return
@@ -44,8 +44,8 @@ func (e *Encoder) string(key, text string) {
 	if text == "" {
 		return
 	}
-	e.name = append(e.name[:0], tagValue(text)...)
+	e.scratch = append(e.scratch[:0], tagValue(text)...)
 	// What tagValue gives is valid text, which is all that a string value must be.
-	value, _ := lineprotocol.NewValueFromBytes(lineprotocol.String, e.name)
+	value, _ := lineprotocol.NewValueFromBytes(lineprotocol.String, e.scratch)
 	e.line.AddField(key, value)
 }

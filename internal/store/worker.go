@@ -124,7 +124,11 @@ func letterOf(b *flow.Batch, i int, why DeadReason, cause error) Letter {
 		return recordLetter(b, i, why, cause)
 	}
 	letter := Letter{Why: why, Cause: cause.Error()}
-	letter.Lines.Append(fmt.Appendf(nil, "# report of %q, number %d\n", b.Sensor, i), Count{Reports: 1})
+	what := "report"
+	if b.Content == flow.DNSAnswers {
+		what = "failed DNS answer"
+	}
+	letter.Lines.Append(fmt.Appendf(nil, "# %s of %q, number %d\n", what, b.Sensor, i), Count{Reports: 1})
 	return letter
 }
 
