@@ -40,5 +40,6 @@ func command() *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return collector.Check(config, c.OutOrStdout()) },
 		},
 	)
+	root.AddCommand(sensorCommand(&config))
 	return root
 }

@@ -31,7 +31,7 @@ func command() *cobra.Command {
 	}, &config)
 	root.AddCommand(
 		runCommand(&config), checkCommand(&config), readCommand(&config),
-		interfacesCommand(), gatewaysCommand(), keygenCommand(),
+		interfacesCommand(), gatewaysCommand(), keygenCommand(), enrollCommand(&config),
 	)
 	return root
 }

@@ -25,6 +25,8 @@ var allowed = map[string]string{
 	// between the two daemons
 	"wire": "flow",
 	"seal": "",
+	// a collector's sensors as files, for the commands of both
+	"enroll": "seal",
 	// the collector's stages
 	"ingest":       "flow seal wire",
 	"journal":      "flow wire",
@@ -40,8 +42,8 @@ var allowed = map[string]string{
 	"daemon":  "",
 	"metrics": "",
 	// the two assemblies
-	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon flow ingest journal metrics seal store store/files store/influx",
+	"sensor":    "build capture config daemon enroll export flow flowtable frame metrics packet pcapfile seal",
+	"collector": "build config daemon enroll flow ingest journal metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

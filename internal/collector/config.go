@@ -165,13 +165,18 @@ func Defaults() Config {
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line.
+// Load reads and validates the file with its drop-in folder: all refusals at once, each with its file and line.
 func Load(path string) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
 		return Config{}, err
 	}
+	sources, err := withDropins(path, doc, c.Sensors)
+	if err != nil {
+		return Config{}, err
+	}
+	c.Sensors = sources.sensors()
 	if c.Journal.Directory == "" {
 		c.Journal.Directory = filepath.Join(c.StateDir, "journal")
 	}
@@ -182,7 +187,8 @@ func Load(path string) (Config, error) {
 		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
 	}
 	c.validate(doc)
-	return c, doc.Err()
+	sources.validate()
+	return c, sources.Err()
 }
 
 // ingests and writes say what the process does.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
-	"flowsensor/internal/seal"
 )
 
 const (
@@ -21,8 +20,8 @@ func (c *Config) validate(doc *config.Document) {
 		doc.Checkf("state_dir", "must name a directory")
 	}
 	c.validateRoles(doc)
-	if c.ingests() {
-		c.validateSensors(doc)
+	if c.ingests() && len(c.Sensors) == 0 {
+		doc.Checkf("sensor", "no sensor may send: `flow-collector sensor add` adds one")
 	}
 	c.Ingest.validate(doc)
 	doc.Check("journal", c.journal().Validate())
@@ -43,27 +42,6 @@ func (c *Config) validateRoles(doc *config.Document) {
 		doc.Checkf("roles", "the process would do nothing: want \"ingest\", \"write\" or both")
 	case c.ingests() != c.writes() && c.Journal.URL == "":
 		doc.Checkf("roles", "one role alone needs a journal that the other role reaches too: set journal.url")
-	}
-}
-
-func (c *Config) validateSensors(doc *config.Document) {
-	if len(c.Sensors) == 0 {
-		doc.Checkf("sensor", "no sensor may send: add [[sensor]] with id and key_files")
-	}
-	seen := make(map[string]bool)
-	for i, s := range c.Sensors {
-		at := fmt.Sprintf("sensor[%d].", i)
-		doc.Check(at+"id", seal.ValidID(s.ID))
-		if seen[s.ID] {
-			doc.Checkf(at+"id", "%q stands twice", s.ID)
-		}
-		seen[s.ID] = true
-		if n := len(s.KeyFiles); n == 0 || n > seal.MaxKeys {
-			doc.Checkf(at+"key_files", "%d files: want 1 to %d, the newest key first", n, seal.MaxKeys)
-		}
-		if _, err := prefixes(s.Prefixes); err != nil {
-			doc.Check(at+"prefixes", err)
-		}
 	}
 }
 
