@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"flowsensor/internal/daemon"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
@@ -87,9 +88,16 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return configError(err)
 	}
+	passed, err := daemon.PassedSockets()
+	if err != nil {
+		return err
+	}
+	if len(passed) > 0 {
+		log.Info("sockets are those that systemd passed: ingest.listen and ingest.processors are not used", "sockets", len(passed))
+	}
 	p.appender = p.journal.Appender(func(b *flow.Batch, o journal.Outcome) { p.server.Settle(b, settled(o)) })
 	p.server, err = ingest.Listen(ingest.Config{
-		Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 	}, opener, log)
 	return err
 }
