@@ -9,7 +9,8 @@ NEED := packaging/build/need
 FUZZTIME ?= 30s
 # What the tests and the demonstration use beside Go: program:package.
 TEST_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump tshark:tshark influxd:influxdb influx:influxdb-client systemd-analyze:systemd
-PACKAGE_NEEDS := mmdebstrap:mmdebstrap systemd-nspawn:systemd-container lintian:lintian rpmlint:rpmlint readelf:binutils nsenter:util-linux pgrep:procps
+PACKAGE_NEEDS := mmdebstrap:mmdebstrap systemd-nspawn:systemd-container lintian:lintian rpmlint:rpmlint readelf:binutils nsenter:util-linux pgrep:procps \
+	qemu-aarch64-static:qemu-user-static
 PEER_NEEDS := tcpreplay:tcpreplay softflowd:softflowd softflowctl:softflowd pmacctd:pmacct nfpcapd:nfdump argus:argus-server \
 	racount:argus-client taskset:util-linux nsenter:util-linux
 DEMO_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump
