@@ -118,7 +118,9 @@ func (r *roff) commands(group *cobra.Command) {
 	}
 }
 
-func commandLine(c *cobra.Command) string { return strings.TrimPrefix(c.UseLine(), c.Root().Name()+" ") }
+func commandLine(c *cobra.Command) string {
+	return strings.TrimPrefix(c.UseLine(), c.Root().Name()+" ")
+}
 
 // command writes one command with its own flags and examples.
 func (r *roff) command(c *cobra.Command) {

@@ -16,6 +16,7 @@ import (
 
 // Config is the collector's configuration file. The keys are described in etc/collector.toml, which holds all of them.
 type Config struct {
+	ID       string         `toml:"id"`
 	StateDir string         `toml:"state_dir"`
 	Roles    []string       `toml:"roles"`
 	Sensors  []SensorConfig `toml:"sensor"`
@@ -24,6 +25,8 @@ type Config struct {
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
 	Log      LogConfig      `toml:"log"`
+
+	ReportInterval config.Duration `toml:"report_interval"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -160,8 +163,8 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"},
-		Log:  LogConfig{Level: "info", Format: "auto"},
+		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"}, ReportInterval: config.Duration(10 * time.Second),
+		Log: LogConfig{Level: "info", Format: "auto"},
 	}
 }
 

@@ -19,10 +19,10 @@ import (
 // pipeline is the collector's parts, wired: sockets -> ingest -> journal -> pool -> writer. What belongs to a role that the
 // process does not have is nil.
 type pipeline struct {
-	journal *journal.Journal
-	// role ingest
-	server   *ingest.Server
+	journal  *journal.Journal
 	appender *journal.Appender
+	// role ingest
+	server *ingest.Server
 	// role write
 	reader *journal.Reader
 	pool   *store.Pool
@@ -47,6 +47,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 	if p.journal, err = journal.Open(c.journal(), log); err != nil {
 		return nil, err
 	}
+	p.appender = p.journal.Appender(p.appended)
 	if c.writes() {
 		if err := p.openWrite(c, log); err != nil {
 			return nil, err
@@ -95,11 +96,17 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if len(passed) > 0 {
 		log.Info("sockets are those that systemd passed: ingest.listen and ingest.processors are not used", "sockets", len(passed))
 	}
-	p.appender = p.journal.Appender(func(b *flow.Batch, o journal.Outcome) { p.server.Settle(b, settled(o)) })
 	p.server, err = ingest.Listen(ingest.Config{
-		Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		ID: c.name(), Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 	}, opener, log)
 	return err
+}
+
+// appended is where the journal gives its batches back. A report of our own goes nowhere from here.
+func (p *pipeline) appended(b *flow.Batch, o journal.Outcome) {
+	if b.Content != flow.CollectorReadings {
+		p.server.Settle(b, settled(o))
+	}
 }
 
 // settled is what the sensor is to be told of a batch that the journal has done with.

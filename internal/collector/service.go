@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"flowsensor/internal/build"
@@ -28,9 +29,12 @@ type Service struct {
 	page     *daemon.Page
 	failed   chan error
 
-	stopIngest, stopAppend, stopRead, stopPool, stopPage context.CancelFunc
+	reporter       *reporter
+	reportsSkipped atomic.Uint64
 
-	ingest, appending, reading, pool, pages sync.WaitGroup
+	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports context.CancelFunc
+
+	ingest, appending, reading, pool, pages, reports sync.WaitGroup
 }
 
 // NewService makes a collector that is not running yet. path is where Reload finds the configuration.
@@ -86,7 +90,12 @@ func (s *Service) Start(ctx context.Context) error {
 	reading, stopRead := context.WithCancel(life)
 	writing, stopPool := context.WithCancel(life)
 	serving, stopPage := context.WithCancel(life)
+	reporting, stopReports := context.WithCancel(life)
 	s.stopIngest, s.stopAppend, s.stopRead, s.stopPool, s.stopPage = stopIngest, stopAppend, stopRead, stopPool, stopPage
+	s.stopReports = stopReports
+	s.reporter = newReporter(s.config, time.Now())
+	s.reports.Go(func() { s.reporting(reporting, s.reporter) })
+	s.appending.Go(func() { s.fail(p.appender.Run(appending)) })
 	if p.pool != nil {
 		s.pool.Go(func() { s.fail(p.pool.Run(writing)) })
 		s.reading.Go(func() { s.fail(p.reader.Run(reading)) })
@@ -95,7 +104,6 @@ func (s *Service) Start(ctx context.Context) error {
 		for i, sock := range p.server.Stats().Sockets {
 			s.monitor.Watch(fmt.Sprintf("socket %d on %s", i, sock.Local), func() uint64 { return p.server.Stats().Sockets[i].Turns })
 		}
-		s.appending.Go(func() { s.fail(p.appender.Run(appending)) })
 		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
 	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
@@ -123,9 +131,10 @@ func (s *Service) Stop(ctx context.Context) error {
 	var errs []error
 	s.stopIngest()
 	s.ingest.Wait()
-	if p.appender != nil {
-		errs = append(errs, p.appender.Drain(ctx))
-	}
+	s.stopReports()
+	s.reports.Wait()
+	s.report(s.reporter, time.Now())
+	errs = append(errs, p.appender.Drain(ctx))
 	s.stopAppend()
 	s.appending.Wait()
 	if p.reader != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/seal"
 )
 
 const (
@@ -19,6 +20,13 @@ func (c *Config) validate(doc *config.Document) {
 	if c.StateDir == "" {
 		doc.Checkf("state_dir", "must name a directory")
 	}
+	if c.ID != "" {
+		doc.Check("id", seal.ValidID(c.ID))
+	}
+	if len(c.ID) > maxName {
+		doc.Checkf("id", "must not be longer than %d characters", maxName)
+	}
+	doc.Check("report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	c.validateRoles(doc)
 	if c.ingests() && len(c.Sensors) == 0 {
 		doc.Checkf("sensor", "no sensor may send: `flow-collector sensor add` adds one")

@@ -24,7 +24,7 @@ const fileStore = "[store]\nage = \"50ms\"\n"
 // lines gives the rows that the collector has written into files.
 func (r *rig) lines() []influxtest.Row {
 	r.t.Helper()
-	rows, err := influxtest.ReadLines(filepath.Join(r.dir, "lines"))
+	rows, err := influxtest.ReadLines(filepath.Join(r.dir, "lines"), "flow")
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -129,7 +129,7 @@ func (s *Sender) drainAcknowledged(ctx context.Context) {
 	for {
 		s.counters.turns.Add(1)
 		// Asked before the queue is seen empty: a Batcher hands over, then closes.
-		last := q.open.Load() == 0 && len(q.full) == 0
+		last := q.open.Load() == 0 && len(q.full) == 0 && len(s.reports) == 0
 		if last {
 			p.ship(ctx)
 			if p.out.settled() || p.out.hopeless(began) {
@@ -143,6 +143,8 @@ func (s *Sender) drainAcknowledged(ctx context.Context) {
 			p.pack(ctx, c)
 			q.recycle(c)
 		case <-q.bye:
+		case readings := <-s.reports:
+			p.report(ctx, readings)
 		case now := <-tick.C:
 			s.turn(ctx, now)
 		case h := <-s.heard:

@@ -15,7 +15,7 @@ const StateName = stateName
 const ReserveAhead = reserveAhead
 
 // EncodeState and DecodeState are the state file's form.
-func EncodeState(boot uint64, stamp int64) []byte { return state{boot: boot, stamp: stamp}.encode() }
+func EncodeState(boot uint64, stamp int64) []byte { return state{boot, stamp, clean}.encode() }
 
 // DecodeState reads it.
 func DecodeState(b []byte) (boot uint64, stamp int64, err error) {

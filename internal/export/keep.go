@@ -200,7 +200,7 @@ func (o *outbox) loaded(e *spoolEntry, job *spoolJob, now time.Time) {
 	} else if p == nil || p.base != e.base {
 		return
 	}
-	p.body, p.sum, p.made, p.stored = e.body, e.sum, now, true
+	p.kind, p.body, p.sum, p.made, p.stored = e.kind, e.body, e.sum, now, true
 	o.stored[p.base] = p
 	delete(o.early, p.base)
 	o.backlog = append(o.backlog, p)

@@ -196,7 +196,7 @@ func (o *outbox) send(ctx context.Context, p *parcel, now time.Time) bool {
 // put1 transmits a batch once, and has it sent again when no answer comes.
 func (o *outbox) put1(ctx context.Context, p *parcel, now time.Time) error {
 	numbers := wire.Numbers{Boot: p.life.boot, Seq: p.seq, Floor: p.life.floor(), Base: p.base}
-	if _, err := o.transmit(ctx, o.sealer(), &batch{p.body, p.sum, &numbers}); err != nil {
+	if _, err := o.transmit(ctx, o.sealer(), &batch{p.kind, p.body, p.sum, &numbers}); err != nil {
 		return err
 	}
 	if p.first.IsZero() {

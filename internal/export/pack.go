@@ -106,11 +106,14 @@ func (p *packer) stash() {
 // parcel makes a batch that is kept.
 func (p *packer) parcel(e *wire.FlowsEncoder, base int64, sum Amount) *parcel {
 	body := e.AppendBody(make([]byte, 0, e.Size()), wire.Numbers{Boot: p.header.Boot, Base: base})
-	return &parcel{base: base, body: body, sum: sum, index: -1}
+	return &parcel{kind: wire.Flows, base: base, body: body, sum: sum, index: -1}
 }
 
 // split makes shorter batches, under the path's limit, of one that was never sent. Each record keeps its point time.
 func (p *packer) split(whole *parcel) (parts []*parcel) {
+	if whole.kind == wire.Report {
+		return p.splitReport(whole)
+	}
 	if err := wire.ParseFlows(whole.body, &p.again); err != nil {
 		p.settle(batch{sum: whole.sum}, loss{MessageSize, fmt.Errorf("read back a batch: %w", err)})
 		return nil
@@ -156,7 +159,7 @@ func (p *packer) send(ctx context.Context) (batch, loss) {
 	p.body = p.encoder.AppendBody(p.body[:0], wire.Numbers{
 		Boot: p.header.Boot, Seq: seq, Floor: max(seq, floorBehind) - floorBehind + 1, Base: base,
 	})
-	b := batch{body: p.body, sum: p.sum}
+	b := batch{kind: wire.Flows, body: p.body, sum: p.sum}
 	p.encoder.Reset()
 	p.sum = Amount{}
 	reason, err := p.transmit(ctx, p.sealer.Load(), &b)

@@ -1,10 +1,15 @@
 package export
 
-import "time"
+import (
+	"time"
+
+	"flowsensor/internal/wire"
+)
 
 // parcel is one batch that is kept until it is acknowledged. It belongs to the sender's goroutine, but for its body, which
 // the spooler reads and nobody changes.
 type parcel struct {
+	kind wire.Kind
 	base int64  // stamp: what the spool knows it by
 	body []byte // nil: in the spool alone
 	sum  Amount
@@ -57,7 +62,7 @@ func (l *life) keep(p *parcel, seq uint64) {
 
 // entry is the parcel as it goes into the spool.
 func (p *parcel) entry() spoolEntry {
-	e := spoolEntry{base: p.base, sum: p.sum, body: p.body}
+	e := spoolEntry{kind: p.kind, base: p.base, sum: p.sum, body: p.body}
 	if p.life != nil {
 		e.boot, e.seq = p.life.boot, p.seq
 	}

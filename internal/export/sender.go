@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/wire"
 )
@@ -39,6 +40,7 @@ type Sender struct {
 	busy     chan struct{}
 	ends     atomic.Pointer[Endpoints]
 	heard    chan heard                  // what the link's listener has
+	reports  chan []flow.Reading         // of Report
 	answers  atomic.Pointer[seal.Opener] // of the keys that answers come under
 	keys     sync.Mutex                  // held while the keys change
 	key      seal.Key                    // protected by keys
@@ -56,7 +58,7 @@ func NewSender(cfg Config, log *slog.Logger) (_ *Sender, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	s := &Sender{cfg: cfg, log: log, queue: newQueue(cfg.Queue), busy: make(chan struct{}, 1)}
+	s := &Sender{cfg: cfg, log: log, queue: newQueue(cfg.Queue), busy: make(chan struct{}, 1), reports: make(chan []flow.Reading, 2)}
 	if s.resolver, err = newResolver(&s.cfg, &s.counters, log); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
@@ -73,7 +75,7 @@ func NewSender(cfg Config, log *slog.Logger) (_ *Sender, err error) {
 	}
 	p := &s.packer
 	p.transmitter = transmitter{
-		header:   wire.Header{Kind: wire.Flows, ID: cfg.ID, Boot: boot},
+		header:   wire.Header{ID: cfg.ID, Boot: boot},
 		counters: &s.counters, health: s.health, clock: cfg.Clock,
 	}
 	p.id, p.log, p.stamps, p.maxDatagram = cfg.ID, log, stamps, cfg.MaxDatagram
@@ -106,8 +108,8 @@ func openStamps(cfg *Config, log *slog.Logger) (uint64, stamper, error) {
 	if lead := time.Duration(kept.stamp - now); lead > 2*reserveAhead {
 		log.Warn("the clock is behind an earlier run: point times go on from that run's, ahead of the clock", "by", lead)
 	}
-	st.state, st.next = file, kept.stamp
-	return kept.boot, st, nil
+	st.state, st.next, st.last = file, kept.stamp, kept
+	return file.boot, st, nil
 }
 
 // SetKey makes the next datagram and all after it go out under k. Safe for any goroutine.
@@ -133,6 +135,16 @@ func (s *Sender) SetKey(k seal.Key) error {
 
 // LocalAddr is the socket's own address, now. Safe for any goroutine.
 func (s *Sender) LocalAddr() netip.AddrPort { return s.endpoints().Local }
+
+// Previous gives the boot of the sensor's life before this one, and whether that one ended in order; 0 when there was none
+// or nothing is kept of it. A life that was killed made records that never left its tables, which its last report bounds.
+func (s *Sender) Previous() (boot uint64, orderly bool) {
+	last := s.packer.stamps.last
+	return last.boot, last.end == clean
+}
+
+// Boot is this life's number: its start in ns since the Unix epoch, or more where the clock went back.
+func (s *Sender) Boot() uint64 { return s.packer.header.Boot }
 
 // RemoteAddr is the collector's address, now. Safe for any goroutine.
 func (s *Sender) RemoteAddr() netip.AddrPort { return s.endpoints().Remote }
@@ -182,6 +194,8 @@ func (s *Sender) loop(ctx context.Context) {
 			s.hear(sending, h)
 		case r := <-s.results():
 			s.packer.out.did(r, time.Now())
+		case readings := <-s.reports:
+			p.report(sending, readings)
 		case <-flush.C:
 			armed = false
 			p.ship(sending)
@@ -263,6 +277,9 @@ func (s *Sender) drainOne(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
 		return false
+	case readings := <-s.reports:
+		s.packer.report(ctx, readings)
+		return true
 	case c := <-q.full:
 		s.packer.pack(ctx, c)
 		q.recycle(c)

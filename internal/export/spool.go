@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"flowsensor/internal/wire"
 )
 
 // spoolName is the file in the spool's directory; beside it may lie one that was damaged.
@@ -33,15 +35,16 @@ var (
 
 // spoolEntry is a batch as the spool keeps it.
 type spoolEntry struct {
+	kind      wire.Kind
 	base      int64
 	boot, seq uint64 // 0: never sent
 	sum       Amount
 	body      []byte
 }
 
-// Layout of a batch: checksum of what follows, sum, body. Of its identity: checksum, boot, seq.
+// Layout of a batch: checksum of what follows, kind, sum, body. Of its identity: checksum, boot, seq.
 const (
-	entryHead = 4 + 3*8
+	entryHead = 4 + 1 + 3*8
 	sentSize  = 4 + 2*8
 	// entryCost is what an entry takes beside its body: keys, heads, and the two buckets' bookkeeping.
 	entryCost = entryHead + sentSize + 64
@@ -58,7 +61,7 @@ func withSum(b []byte) []byte {
 }
 
 func (e *spoolEntry) encode() []byte {
-	b := make([]byte, 4, entryHead+len(e.body))
+	b := append(make([]byte, 4, entryHead+len(e.body)), byte(e.kind))
 	for _, n := range [...]uint64{e.sum.Records, e.sum.Packets, e.sum.Bytes} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
@@ -79,8 +82,8 @@ func decodeEntry(key, value, sent []byte) (e spoolEntry, err error) {
 	if len(key) != 8 || !whole(value, entryHead) || sent != nil && (len(sent) != sentSize || !whole(sent, sentSize)) {
 		return e, errSpoolEntry
 	}
-	e.base = int64(binary.BigEndian.Uint64(key))
-	e.sum = Amount{binary.BigEndian.Uint64(value[4:]), binary.BigEndian.Uint64(value[12:]), binary.BigEndian.Uint64(value[20:])}
+	e.kind, e.base = wire.Kind(value[4]), int64(binary.BigEndian.Uint64(key))
+	e.sum = Amount{binary.BigEndian.Uint64(value[5:]), binary.BigEndian.Uint64(value[13:]), binary.BigEndian.Uint64(value[21:])}
 	e.body = append([]byte(nil), value[entryHead:]...)
 	if sent != nil {
 		e.boot, e.seq = binary.BigEndian.Uint64(sent[4:]), binary.BigEndian.Uint64(sent[12:])

@@ -86,6 +86,9 @@ type Stats struct {
 	AnswersUnfit [AnswerReasons]uint64 // not heeded, by reason
 	Failovers    uint64                // times another collector was looked for because this one was silent
 
+	Reports        uint64 // batches of readings made
+	ReportsSkipped uint64 // reports that found the sender too busy; the next one says all that they said
+
 	Datagrams uint64 // sent
 	Octets    uint64 // UDP payload of those datagrams
 
@@ -146,6 +149,7 @@ type counters struct {
 	dropped [Reasons]tally
 
 	datagrams, octets                      atomic.Uint64
+	reports, reportsSkipped                atomic.Uint64
 	refused, tooBig, congested, sendErrors atomic.Uint64
 	moves, resolveFails, turns             atomic.Uint64
 
@@ -179,7 +183,8 @@ func (s *Sender) Stats() Stats {
 		Resends: c.resends.Load(), Full: c.full.Load(), Probes: c.probes.Load(), Answers: c.answers.Load(),
 		Failovers: c.failovers.Load(),
 
-		Sent:      c.sent.load(),
+		Sent:    c.sent.load(),
+		Reports: c.reports.Load(), ReportsSkipped: c.reportsSkipped.Load(),
 		Datagrams: c.datagrams.Load(), Octets: c.octets.Load(),
 		Refused: c.refused.Load(), TooBig: c.tooBig.Load(), Congested: c.congested.Load(), SendErrors: c.sendErrors.Load(),
 		Moves: c.moves.Load(), ResolveFails: c.resolveFails.Load(),

@@ -103,36 +103,3 @@ func (r *Record) Validate() error {
 	}
 	return nil
 }
-
-// Interface names one interface index of a sensor.
-type Interface struct {
-	Index uint32
-	Name  string
-}
-
-// Batch is a group of records that travels as one from a sensor to the database.
-type Batch struct {
-	Sensor string // the sensor's id
-	Boot   uint64 // the sensor's start, ns since the Unix epoch
-	Seq    uint64 // the batch's identity within the boot
-	Floor  uint64 // the lowest Seq the sensor may still send
-	// Base is the time base of the points: record i has the point time Base+i, unique within the sensor for ever.
-	Base       int64
-	Interfaces []Interface
-	Records    []Record
-	// Received is when the collector got the batch, ns since the Unix epoch; 0 at the sensor.
-	Received int64
-	// Body is what Records was parsed from, as it came on the wire, where it is at hand; else it is empty. Who changes the
-	// batch empties it.
-	Body []byte
-}
-
-// InterfaceName gives the name of the interface with that index, "" when the batch does not name it.
-func (b *Batch) InterfaceName(index uint32) string {
-	for i := range b.Interfaces {
-		if b.Interfaces[i].Index == index {
-			return b.Interfaces[i].Name
-		}
-	}
-	return ""
-}

@@ -30,10 +30,9 @@ var refusals = map[Reason]wire.RefusalReason{
 
 // refuse has the sensor told that a batch was not taken.
 func (p *processor) refuse(o *outcome, reason wire.RefusalReason) {
-	if o.header.Kind != wire.Flows || !o.sensor.refuse(reason, &o.header) {
-		return
+	if _, batch := o.header.Kind.Content(); batch && o.sensor.refuse(reason, &o.header) {
+		p.answers.add(o.sensor)
 	}
-	p.answers.add(o.sensor)
 }
 
 // refuse reports whether the sensor is to be put on the answerer's list.

@@ -10,7 +10,6 @@ import (
 
 	"flowsensor/internal/flow"
 	"flowsensor/internal/seal"
-	"flowsensor/internal/wire"
 )
 
 // Defaults of Config.
@@ -45,8 +44,6 @@ type Config struct {
 	// MaxDatagram is the longest datagram that is taken; a longer one is counted as truncated. Memory is touched only as
 	// far as datagrams are long. 0 means DefaultMaxDatagram.
 	MaxDatagram int
-	// Handlers take the bodies of the kinds other than Flows and Probe. A kind without one is counted as kind_unhandled.
-	Handlers map[wire.Kind]Handler
 	// LogPeriod is the time in which one line at most is logged for each reason of refusal. 0 means DefaultLogPeriod.
 	LogPeriod time.Duration
 }
@@ -86,12 +83,6 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: datagrams of at most %d bytes: must be %d to %d", ErrConfig, c.MaxDatagram, minDatagram,
 			DefaultMaxDatagram)
 	}
-	for kind, h := range c.Handlers {
-		if !kind.ToCollector() || kind == wire.Flows || kind == wire.Probe || h == nil {
-			return c, fmt.Errorf("%w: handler for kind %v: must be one that travels towards a collector, and not flows or probe",
-				ErrConfig, kind)
-		}
-	}
 	return c, nil
 }
 
@@ -100,30 +91,13 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	_         Verdict = iota
-	Accepted          // taken; a batch belongs to the Sink from now on, which is to give it to Server.Settle
-	Full              // no room now; the same may be offered again
-	Malformed         // Handlers only: the body cannot be parsed
+	_        Verdict = iota
+	Accepted         // taken; the batch belongs to the Sink from now on, which is to give it to Server.Settle
+	Full             // no room now; the same may be offered again
 )
 
-// Sink takes a batch of validated records. It is called by several goroutines at once and should not block: where it
+// Sink takes a batch of validated records, or readings. It is called by several goroutines at once and should not block: where it
 // has no room, Full says so, it is counted in records, packets and bytes and the sensor is told to wait, while a Sink that
 // waits lets the socket's receive buffer run over, where only datagrams are counted. With Accepted the batch is the
 // Sink's, until Server.Settle; with any other verdict it must not be touched again.
 type Sink func(*flow.Batch) Verdict
-
-// Handler takes a datagram of a kind other than Flows, under the rules of a Sink, and must not keep the Message or its
-// Body.
-type Handler func(*Message) Verdict
-
-// Message is an authentic datagram of a kind other than Flows and Probe. Replays do not get here.
-type Message struct {
-	Sensor string // the id, from the configuration
-	Kind   wire.Kind
-	Boot   uint64
-	TX     uint64
-	// Received is the kernel's receive time, and Offset the sender's clock minus ours.
-	Received time.Time
-	Offset   time.Duration
-	Body     []byte
-}

@@ -109,12 +109,12 @@ func (p *processor) judge(a *arrival, o *outcome) {
 }
 
 func (p *processor) takeBody(body []byte, a *arrival, o *outcome) {
-	if o.header.Kind == wire.Flows {
-		p.takeFlows(body, a, o)
+	if content, ok := o.header.Kind.Content(); ok {
+		p.takeBatch(content, body, a, o)
 		return
 	}
 	if o.header.Kind != wire.Probe {
-		p.takeOther(body, a, o)
+		o.reason = ReasonKindUnhandled
 		return
 	}
 	if o.err = wire.ParseProbe(body); o.err != nil {
@@ -139,10 +139,10 @@ func judgeHeader(h *wire.Header, id string, err error) (Reason, error) {
 	}
 }
 
-// takeFlows parses and validates a batch, all of it or nothing, and hands it over.
-func (p *processor) takeFlows(body []byte, a *arrival, o *outcome) {
+// takeBatch parses and validates a batch, all of it or nothing, and hands it over.
+func (p *processor) takeBatch(content flow.Content, body []byte, a *arrival, o *outcome) {
 	b := p.batch()
-	if o.err = wire.ParseFlows(body, b); o.err != nil {
+	if o.err = wire.Parse(content, body, b); o.err != nil {
 		o.reason = ReasonParse
 		p.recycle(b)
 		return
@@ -175,7 +175,8 @@ func (p *processor) takeFlows(body []byte, a *arrival, o *outcome) {
 // errBoot refuses a batch of the future.
 var errBoot = errors.New("the batch is of a later boot than its sender")
 
-// validate holds every record to what a sensor can have seen. The other numbers of the batch are the parser's matter.
+// validate holds every record to what a sensor can have seen. The other numbers of the batch, and what else it may hold,
+// are the parser's matter.
 func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
 	if b.Boot > boot {
 		return v, errBoot
@@ -189,22 +190,4 @@ func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
 		v.addRecord(r)
 	}
 	return v, nil
-}
-
-// takeOther hands the body of a kind other than Flows to its handler.
-func (p *processor) takeOther(body []byte, a *arrival, o *outcome) {
-	handler := p.cfg.Handlers[o.header.Kind]
-	if handler == nil {
-		o.reason = ReasonKindUnhandled
-		return
-	}
-	verdict := handler(&Message{
-		Sensor: o.sensor.id, Kind: o.header.Kind, Boot: o.header.Boot, TX: o.header.TX,
-		Received: a.received, Offset: o.opened.Offset, Body: body,
-	})
-	if verdict == Malformed {
-		o.reason = ReasonParse
-	} else if verdict != Accepted {
-		o.reason = ReasonQueueFull
-	}
 }

@@ -124,7 +124,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown kind", ingest.ReasonKind, edge.seal(edge.header(77), nil), "edge-1"},
 		{"wrong direction", ingest.ReasonKind, edge.seal(edge.header(wire.Ack), nil), "edge-1"},
 		{"other version", ingest.ReasonVersion, edge.sealPlain(otherVersion(edge)), "edge-1"},
-		{"report", ingest.ReasonKindUnhandled, edge.seal(edge.header(wire.Report), nil), "edge-1"},
+		{"report", ingest.ReasonParse, edge.seal(edge.header(wire.Report), nil), "edge-1"},
 		{"dns", ingest.ReasonKindUnhandled, edge.seal(edge.header(wire.DNS), nil), "edge-1"},
 		{"empty probe", ingest.ReasonParse, edge.seal(wire.Header{Kind: wire.Probe, ID: "edge-1"}, nil), "edge-1"},
 		{"batch of a later boot", ingest.ReasonValidate, edge.seal(edge.header(wire.Flows), edge.laterBoot().body(1, record(1))), "edge-1"},
@@ -409,31 +409,26 @@ func TestLogIsRateLimited(t *testing.T) {
 	}
 }
 
-// Kinds other than flows go to their handlers.
-func TestHandlers(t *testing.T) {
+// A report is a batch like any other: handed over once, acknowledged, refused when it cannot be parsed.
+func TestReports(t *testing.T) {
 	edge := newAgent(t, "edge-1")
-	verdict := make(chan ingest.Verdict, 4)
-	got := make(chan ingest.Message, 4)
-	handler := func(m *ingest.Message) ingest.Verdict {
-		kept := *m
-		kept.Body = bytes.Clone(m.Body)
-		got <- kept
-		return <-verdict
-	}
-	c := start(t, ingest.Config{Handlers: map[wire.Kind]ingest.Handler{wire.Report: handler}}, edge.sensor())
+	c := start(t, ingest.Config{}, edge.sensor())
 	conn := c.dial()
-
-	for _, v := range []ingest.Verdict{ingest.Accepted, ingest.Malformed, ingest.Full} {
-		verdict <- v
-		send(t, conn, edge.seal(edge.header(wire.Report), []byte("ledger")))
-		m := <-got
-		if m.Sensor != "edge-1" || m.Kind != wire.Report || m.Boot != edge.boot || m.TX != edge.tx || string(m.Body) != "ledger" ||
-			m.Received.IsZero() {
-			t.Errorf("handler got %+v", m)
-		}
+	e := wire.NewReportEncoder(1000)
+	e.Add(flow.Reading{Name: "received", Value: 12})
+	e.Add(flow.Reading{Subject: "eth0", Name: "dropped", Value: 3})
+	body := e.AppendBody(nil, wire.Numbers{Boot: edge.boot, Seq: 7, Floor: 7, Base: 1_700_000_000_000_000_000})
+	for range 2 {
+		send(t, conn, edge.seal(edge.header(wire.Report), body))
 	}
+	send(t, conn, edge.seal(edge.header(wire.Report), []byte("ledger")))
 	st := c.settle(3)
-	if st.Outcomes[ingest.ReasonAccepted] != 1 || st.Outcomes[ingest.ReasonParse] != 1 || st.Outcomes[ingest.ReasonQueueFull] != 1 {
-		t.Errorf("verdicts counted as %s", named(st.Outcomes))
+	if st.Outcomes[ingest.ReasonAccepted] != 1 || st.Outcomes[ingest.ReasonDuplicate] != 1 || st.Outcomes[ingest.ReasonParse] != 1 {
+		t.Errorf("reports counted as %s", named(st.Outcomes))
+	}
+	batches := c.batches()
+	if len(batches) != 1 || batches[0].Content != flow.SensorReadings || batches[0].Sensor != "edge-1" || batches[0].Seq != 7 ||
+		len(batches[0].Readings) != 2 || batches[0].Readings[1] != (flow.Reading{Subject: "eth0", Name: "dropped", Value: 3}) {
+		t.Errorf("handed over: %+v", batches)
 	}
 }

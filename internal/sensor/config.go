@@ -62,6 +62,8 @@ type ExportConfig struct {
 	MaxDatagram   int             `toml:"max_datagram"`
 	FlushInterval config.Duration `toml:"flush_interval"`
 	Queue         int             `toml:"queue"`
+
+	ReportInterval config.Duration `toml:"report_interval"`
 }
 
 // HTTPConfig is [http].
@@ -93,7 +95,7 @@ func Defaults() Config {
 		},
 		Export: ExportConfig{
 			Delivery: export.Acknowledged, SpoolSize: 256 << 20, MaxDatagram: export.DefaultMaxDatagram,
-			FlushInterval: config.Duration(time.Second), Queue: 256,
+			FlushInterval: config.Duration(time.Second), Queue: 256, ReportInterval: config.Duration(10 * time.Second),
 		},
 		HTTP: HTTPConfig{Listen: "127.0.0.1:9997"},
 		Log:  LogConfig{Level: "info", Format: "auto"},

@@ -50,6 +50,8 @@ var metricDefs = []metrics.Def{
 	{Name: "spool_batches", Help: "Batches in the spool, also those that are in memory too."},
 	{Name: "spool_bytes", Help: "Their share of the spool's file."},
 	{Name: "spool_failures_total", Help: "Transactions on the spool that failed."},
+	{Name: "report_batches_total", Help: "Batches of readings made: the sensor's ledger on its way to the collector."},
+	{Name: "reports_skipped_total", Help: "Reports that found the sender too busy; the next one says all that they said."},
 	{Name: "resent_batches_total", Help: "Batches sent again."},
 	{Name: "export_pace_batches", Help: "Batches a second that may be sent."},
 	{Name: "export_held", Help: "Whether sending is held back by a refusal or an error."},
@@ -122,6 +124,8 @@ func readExport(x export.Stats, put metrics.Put) {
 	put("spool_batches", float64(x.SpoolBatches))
 	put("spool_bytes", float64(x.SpoolBytes))
 	put("spool_failures_total", float64(x.SpoolFails))
+	put("report_batches_total", float64(x.Reports))
+	put("reports_skipped_total", float64(x.ReportsSkipped))
 	put("resent_batches_total", float64(x.Resends))
 	put("export_pace_batches", float64(x.Rate))
 	held := 0.0

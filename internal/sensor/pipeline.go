@@ -58,7 +58,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
-			w.sampling = sampling(cc.Sample)
+			w.iface, w.sampling = cc.Interface, sampling(cc.Sample)
 			w.log, w.meter.own, w.thread = log, &p.own, fmt.Sprintf("w%d %s", i, cc.Interface)
 			p.workers = append(p.workers, w)
 		}

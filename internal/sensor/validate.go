@@ -132,6 +132,7 @@ func (c *ExportConfig) validate(doc *config.Document) {
 	c.validateKeyFile(doc)
 	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, minDatagram, maxDatagram))
 	doc.Check("export.flush_interval", config.DurationBetween(c.FlushInterval, 10*time.Millisecond, time.Minute))
+	doc.Check("export.report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	doc.Check("export.queue", config.Between(c.Queue, 1, 1<<16))
 }
 

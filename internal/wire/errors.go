@@ -17,6 +17,7 @@ var (
 	ErrInterface = errors.New("interface table is malformed")
 	ErrCount     = errors.New("record count is zero or beyond bounds")
 	ErrReference = errors.New("reference before the first record")
+	ErrMeter     = errors.New("a meter's name is malformed")
 	ErrRefusal   = errors.New("refusal is unknown")
 	ErrPadding   = errors.New("padding is not zero")
 	ErrValue     = errors.New("number is overlong or out of range")

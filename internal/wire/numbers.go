@@ -1,6 +1,10 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"flowsensor/internal/flow"
+)
 
 // Numbers are what a batch is known by, apart from the sensor. They stand in front of its records.
 type Numbers struct {
@@ -27,4 +31,24 @@ func Renumber(body []byte, n Numbers) {
 	if len(body) >= headLen {
 		n.append(body[:0])
 	}
+}
+
+// numbers reads the coding and the numbers of a batch.
+func (r *reader) numbers(b *flow.Batch) {
+	if r.octet() != codingPlain {
+		r.fail(ErrCoding)
+	}
+	b.Boot = r.uint64()
+	b.Seq = r.uint48()
+	span := uint64(r.uint16())
+	base := r.uint64()
+	switch {
+	case r.err != nil:
+		return
+	case span > b.Seq || span >= MaxOutstanding:
+		r.fail(ErrSequence)
+	case base > uint64(flow.MaxTime):
+		r.fail(ErrBase)
+	}
+	b.Floor, b.Base = b.Seq-span, int64(base)
 }

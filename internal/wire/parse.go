@@ -46,24 +46,9 @@ func (p *parser) pair(i int) (other *flow.Record, reversed bool) {
 }
 
 func (p *parser) body(b *flow.Batch) {
-	if p.octet() != codingPlain {
-		p.fail(ErrCoding)
-	}
-	b.Boot = p.uint64()
-	b.Seq = p.uint48()
-	span := uint64(p.uint16())
-	base := p.uint64()
-	switch {
-	case p.err != nil:
-		return
-	case span > b.Seq || span >= MaxOutstanding:
-		p.fail(ErrSequence)
-	case base > uint64(flow.MaxTime):
-		p.fail(ErrBase)
-	}
-	b.Floor, b.Base = b.Seq-span, int64(base)
+	p.numbers(b)
 	// Each column stands on those before it.
-	whole := p.interfaces() && p.count() && p.shapes() && p.addresses() && p.ports() && p.routes() && p.times() && p.counts()
+	whole := p.err == nil && p.interfaces() && p.count() && p.shapes() && p.addresses() && p.ports() && p.routes() && p.times() && p.counts()
 	if whole && len(p.rest) > 0 {
 		p.fail(ErrTrailing)
 	}
