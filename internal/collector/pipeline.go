@@ -44,7 +44,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.journal, err = journal.Open(c.journal(), log); err != nil {
+	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
+		return nil, configError(err) // another start would find the same
+	} else if err != nil {
 		return nil, err
 	}
 	p.appender = p.journal.Appender(p.appended)
