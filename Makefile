@@ -60,6 +60,10 @@ demo: build ## watch two namespaces talk through a mirror port; INFLUXDB=1 write
 	@$(NEED) $(DEMO_NEEDS) $(if $(filter 1,$(INFLUXDB)),influxd:influxdb)
 	go run ./internal/testnet/demo $(if $(filter 1,$(INFLUXDB)),-store influxdb)
 
+.PHONY: reference
+reference: ## write packaging/doc/metrics.md and configuration.md from the source; a test says when they are behind
+	go run ./internal/reference packaging/doc
+
 .PHONY: packages
 packages: ## build the packages into dist/: deb and rpm, amd64 and arm64
 	packaging/build/packages $(VERSION)

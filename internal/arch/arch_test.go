@@ -37,7 +37,7 @@ var allowed = map[string]string{
 	"store/influxtest": "",
 	// the ground
 	"build":   "",
-	"cli":     "build daemon",
+	"cli":     "build config daemon",
 	"config":  "",
 	"daemon":  "",
 	"metrics": "",
@@ -51,6 +51,7 @@ var allowed = map[string]string{
 	"cli/clitest":    "",
 	"e2e":            "",
 	"packet/dissect": "",
+	"reference":      "collector config metrics sensor",
 	"testnet":        "",
 	"testnet/demo":   "store/influxtest testnet",
 }
