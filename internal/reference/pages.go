@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"flowsensor/etc"
@@ -66,18 +65,20 @@ func configuration(b *strings.Builder, program, path, example string) {
 			fmt.Fprintf(b, "\n%s\n", section.Text)
 		}
 		for _, item := range section.Items {
-			keys := slices.Collect(func(yield func(string) bool) {
-				for _, s := range item.Settings {
-					if !yield("`" + s.Key + " = " + s.Value + "`") {
-						return
-					}
-				}
-			})
-			fmt.Fprintf(b, "\n- %s", strings.Join(keys, ", "))
-			if item.Text != "" {
-				fmt.Fprintf(b, "  \n  %s", strings.ReplaceAll(item.Text, "\n", "\n  "))
-			}
-			b.WriteString("\n")
+			describe(b, item)
 		}
 	}
+}
+
+// describe writes keys that share a description as one entry of a list.
+func describe(b *strings.Builder, item config.Item) {
+	keys := make([]string, len(item.Settings))
+	for i, s := range item.Settings {
+		keys[i] = "`" + s.Key + " = " + s.Value + "`"
+	}
+	fmt.Fprintf(b, "\n- %s", strings.Join(keys, ", "))
+	if item.Text != "" {
+		fmt.Fprintf(b, "  \n  %s", strings.ReplaceAll(item.Text, "\n", "\n  "))
+	}
+	b.WriteString("\n")
 }
