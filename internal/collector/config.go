@@ -188,25 +188,29 @@ func Defaults() Config {
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line. It reads no key.
-func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+// Load reads and validates the file with its drop-in folder: all refusals at once, each with its file and line. It reads
+// no key.
+func Load(path string) (Config, error) { return load(path, sources.validate) }
 
 // loadWithKeys also refuses keys that cannot be used, each with the line that names its file.
 func loadWithKeys(path string) (Config, error) {
-	return load(path, func(c *Config, doc *config.Document) {
-		c.validate(doc)
-		if c.ingests() {
-			c.validateKeys(doc)
-		}
+	return load(path, func(all sources) {
+		all.validate()
+		all.validateKeys()
 	})
 }
 
-func load(path string, validate func(*Config, *config.Document)) (Config, error) {
+func load(path string, validate func(sources)) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
 		return Config{}, err
 	}
+	sources, err := withDropins(path, doc, c.Sensors)
+	if err != nil {
+		return Config{}, err
+	}
+	c.Sensors = sources.sensors()
 	if c.Journal.Directory == "" {
 		c.Journal.Directory = filepath.Join(c.StateDir, "journal")
 	}
@@ -216,8 +220,9 @@ func load(path string, validate func(*Config, *config.Document)) (Config, error)
 	if c.Store.DeadLetters.Path == "" {
 		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
 	}
-	validate(&c, doc)
-	return c, doc.Err()
+	c.validate(doc)
+	validate(sources)
+	return c, sources.Err()
 }
 
 // ingests and writes say what the process does.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"flowsensor/internal/daemon"
 	"flowsensor/internal/enrich"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
@@ -45,7 +46,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.journal, err = journal.Open(c.journal(), log); err != nil {
+	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
+		return nil, configError(err) // another start would find the same
+	} else if err != nil {
 		return nil, err
 	}
 	p.appender = p.journal.Appender(p.appended)
@@ -97,8 +100,15 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	passed, err := daemon.PassedSockets()
+	if err != nil {
+		return err
+	}
+	if len(passed) > 0 {
+		log.Info("sockets are those that systemd passed: ingest.listen and ingest.processors are not used", "sockets", len(passed))
+	}
 	p.server, err = ingest.Listen(ingest.Config{
-		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		ID: c.name(), Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 		Agents: agents,
 	}, opener, log)
 	return err
