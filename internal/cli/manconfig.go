@@ -19,7 +19,8 @@ func configPage(out io.Writer, p Program) error {
 	r.macro("SH", "SYNOPSIS")
 	r.line(strong(p.Config))
 	r.macro("SH", "DESCRIPTION")
-	r.text(fmt.Sprintf("A TOML file (https://toml.io/en/v1.0.0). Each key stands here with its default, or with an example where it says that it must be set. "+
+	r.text(fmt.Sprintf("A TOML file (https://toml.io/en/v1.0.0). Each key stands here with its default, or with an example where it says that it must be set; "+
+		"tables that are not there by default are examples. "+
 		"A key that is unknown is an error with its line, and so is a value out of its bounds: `%s check` says all of them at once. "+
 		"Sizes are texts such as \"64MiB\", durations such as \"1m30s\".", p.Name))
 	for _, section := range config.Describe(p.Example) {
