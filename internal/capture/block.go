@@ -43,6 +43,26 @@ func (b *blocks) ready() bool {
 	return atomic.LoadUint32(&blockHeader(b.mem[b.next:]).Block_status)&unix.TP_STATUS_USER != 0
 }
 
+// A packet was put there by another processor, or long ago: to read it is to wait for memory, unless it was asked for
+// before. So each packet has as much asked for as it is long itself, lookAheadOctets further on, and in the end all of the
+// block was. That is more than is read where packets are longer than the default snap length leaves them: there it is the
+// headers of the next one.
+const (
+	lookAheadOctets = 2048
+	longPacket      = 512
+	headersOctets   = 192 // its header, its address, and those of the frame
+)
+
+func lookAhead(block []byte, offset, next uint64) {
+	ahead, octets := offset+lookAheadOctets, next
+	if next > longPacket {
+		ahead, octets = offset+next, headersOctets
+	}
+	if ahead < uint64(len(block)) {
+		prefetch(&block[ahead], octets)
+	}
+}
+
 // walk hands over the next block's frames, which must be ready, and gives the block back.
 func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
 	block := b.mem[b.next : b.next+b.size : b.next+b.size]
@@ -81,11 +101,13 @@ func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
 			readVnet(f, block[start-vnetHeader:start])
 		}
 		n++
+		next := uint64(p.Next_offset)
+		lookAhead(block, offset, next)
 		visit(f)
-		if p.Next_offset == 0 {
+		if next == 0 {
 			break
 		}
-		offset += uint64(p.Next_offset)
+		offset += next
 	}
 	b.release()
 	return n
