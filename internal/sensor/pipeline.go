@@ -58,7 +58,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
-			w.sampling = sampling(cc.Sample)
+			w.iface, w.sampling = cc.Interface, sampling(cc.Sample)
 			w.log, w.meter.own, w.thread = log, &p.own, fmt.Sprintf("w%d %s", i, cc.Interface)
 			p.workers = append(p.workers, w)
 		}
@@ -81,7 +81,9 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 		return nil, configError(err)
 	}
 	ec := export.DefaultConfig()
-	ec.ID, ec.Key, ec.Collector, ec.Delivery = c.ID, key, c.Export.Collector[0], c.Export.Delivery
+	ec.ID, ec.Key, ec.Delivery = c.ID, key, c.Export.Delivery
+	ec.Collector, ec.Standby = c.Export.Collector[0], c.Export.Collector[1:]
+	ec.SpoolSize, ec.SpoolDir = int64(c.Export.SpoolSize.Int()), c.Export.SpoolDir
 	ec.MaxDatagram, ec.FlushInterval, ec.Queue = c.Export.MaxDatagram, c.Export.FlushInterval.D(), c.Export.Queue
 	ec.Keeping, ec.StateDir, ec.Moved = keeping, c.StateDir, moved
 	return export.NewSender(ec, log)

@@ -143,7 +143,10 @@ func received(t *testing.T, sink net.PacketConn, c Config, records uint64) []flo
 		if reason != seal.ReasonOK {
 			t.Fatal(reason)
 		}
-		_, body, err := wire.ParseHeader(opened.Plaintext)
+		header, body, err := wire.ParseHeader(opened.Plaintext)
+		if header.Kind == wire.Report {
+			continue
+		}
 		var batch flow.Batch
 		if err == nil {
 			err = wire.ParseFlows(body, &batch)
