@@ -45,7 +45,7 @@ var allowed = map[string]string{
 	"metrics": "",
 	// the two assemblies
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "attribute build config daemon flow ingest journal legacy metrics seal store store/files store/influx",
+	"collector": "attribute build config daemon flow ingest journal legacy metrics rollup seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

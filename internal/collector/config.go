@@ -32,6 +32,7 @@ type Config struct {
 	Networks     []NetworkConfig     `toml:"network"`
 	RoleRules    []RoleConfig        `toml:"role"`
 	LegacyAgents []LegacyAgentConfig `toml:"legacy_agent"`
+	Rollup       RollupConfig        `toml:"rollup"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -168,7 +169,8 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"}, ReportInterval: config.Duration(10 * time.Second),
+		Rollup: defaultRollup(),
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9998"}, ReportInterval: config.Duration(10 * time.Second),
 		Log: LogConfig{Level: "info", Format: "auto"},
 	}
 }
@@ -206,6 +208,7 @@ func (c *Config) journal() journal.Config {
 	jc.LeaseTTL, jc.URL, jc.Replicas, jc.CredentialsFile = k.Lease.D(), k.URL, k.Replicas, k.CredentialsFile
 	jc.TLS = journal.TLS{CAFile: k.CAFile, CertFile: k.CertFile, KeyFile: k.CertKeyFile}
 	jc.InFlight = c.Store.Queue
+	jc.Window, jc.Windows = window, c.Rollup.windows()
 	return jc
 }
 

@@ -15,7 +15,7 @@ import (
 	"flowsensor/internal/store/influx"
 )
 
-// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> pool -> writer. What belongs to a role that the
+// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> roll-ups -> pool -> writer. What belongs to a role that the
 // process does not have is nil.
 type pipeline struct {
 	journal  *journal.Journal
@@ -23,10 +23,11 @@ type pipeline struct {
 	// role ingest
 	server *ingest.Server
 	// role write
-	reader *journal.Reader
-	pool   *store.Pool
-	dead   *store.DeadLetters
-	writer writer
+	reader  *journal.Reader
+	rollups *rollups
+	pool    *store.Pool
+	dead    *store.DeadLetters
+	writer  writer
 }
 
 // writer is a store.Writer with a life.
@@ -70,11 +71,16 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.writer, err = newWriter(c.Store, log); err != nil {
 		return err
 	}
-	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Log: log}
+	if p.rollups, err = newRollups(c); err != nil {
+		return err
+	}
+	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Keep: p.rollups.keep, Log: log}
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err
 	}
+	p.rollups.pool = p.pool
 	p.reader = p.journal.Reader(p.pool.Submit)
+	p.reader.Gather(p.rollups.gatherer)
 	return nil
 }
 

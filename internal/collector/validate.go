@@ -34,6 +34,7 @@ func (c *Config) validate(doc *config.Document) {
 	}
 	c.Ingest.validate(doc)
 	c.validateAttribution(doc)
+	c.validateRollup(doc)
 	doc.Check("journal", c.journal().Validate())
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {

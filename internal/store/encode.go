@@ -24,7 +24,7 @@ type Encoder struct {
 	text    [64]byte
 
 	// Keep says which attributed records get a line; all but discarded ones when nil.
-	Keep func(*flow.Attribution) bool
+	Keep func(*flow.Attribution, flow.Networks) bool
 	// Withheld adds up the records that got none for it.
 	Withheld Count
 }
