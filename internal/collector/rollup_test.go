@@ -26,14 +26,12 @@ import (
 // childConfig names the configuration of a collector that runs as a process of its own, to be killed.
 const childConfig = "FLOWSENSOR_COLLECTOR_CHILD"
 
-func child(path string) int {
+func child(path string) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := collector.Run(ctx, path); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
+		panic(err)
 	}
-	return 0
 }
 
 // startInflux gives a real server, or skips where there is none; in CI it has to be there.
@@ -186,21 +184,24 @@ func anyRecord(r *rand.Rand, now int64) flow.Record {
 	return rec
 }
 
-// A collector that is killed in the midst of windows, and around their ends, leaves sums in a real database that agree
-// with what was sent, in every measurement.
-func TestRollupsThroughKills(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes the time of three windows")
-	}
-	server := startInflux(t)
-	dir := t.TempDir()
-	port := freePort(t)
-	ids := []string{"edge-1", "edge-2", "edge-3"}
+// rig is a collector with two shards, a real database and three sensors.
+type rig struct {
+	*process
+	server  *influxtest.Server
+	sensors []*sensor
+	sending sync.WaitGroup
+	stop    context.CancelFunc
+}
+
+func newRig(t *testing.T, more string) *rig {
+	t.Helper()
+	r := &rig{server: startInflux(t)}
+	dir, port := t.TempDir(), freePort(t)
 	text := fmt.Sprintf("state_dir = %q\n[ingest]\nlisten = [\"127.0.0.1:%d\"]\n[http]\nlisten = \"\"\n[journal]\nshards = 2\nlease = \"1s\"\n"+
-		"[store]\nkind = \"influxdb\"\nage = \"100ms\"\n[store.influxdb]\nurl = %q\n[rollup.conversation]\ntop = 100\n"+
-		"[[network]]\nname = \"office\"\nprefixes = [\"10.0.0.0/8\"]\nours = true\n", dir, port, server.URL())
+		"[store]\nkind = \"influxdb\"\nage = \"100ms\"\n[store.influxdb]\nurl = %q\n%s"+
+		"[[network]]\nname = \"office\"\nprefixes = [\"10.0.0.0/8\"]\nours = true\n", dir, port, r.server.URL(), more)
 	keys := make(map[string]seal.Key)
-	for _, id := range ids {
+	for _, id := range []string{"edge-1", "edge-2", "edge-3"} {
 		key, err := seal.GenerateKey()
 		if err != nil {
 			t.Fatal(err)
@@ -212,68 +213,83 @@ func TestRollupsThroughKills(t *testing.T) {
 		}
 		text += fmt.Sprintf("[[sensor]]\nid = %q\nkey_files = [%q]\n", id, path)
 	}
-	p := &process{t: t, config: filepath.Join(dir, "collector.toml")}
-	if err := os.WriteFile(p.config, []byte(text), 0o644); err != nil {
+	r.process = &process{t: t, config: filepath.Join(dir, "collector.toml")}
+	if err := os.WriteFile(r.config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p.start()
-	defer p.kill()
-	sensors := make([]*sensor, len(ids))
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var sending sync.WaitGroup
-	for i, id := range ids {
-		sensors[i] = startSensor(t, id, keys[id], port)
-		sending.Go(func() { sensors[i].send(ctx, uint64(i)) })
+	r.start()
+	t.Cleanup(r.kill)
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(t.Context())
+	for id, key := range keys {
+		s := startSensor(t, id, key, port)
+		r.sensors = append(r.sensors, s)
+		r.sending.Go(func() { s.send(ctx, uint64(len(id))) })
 	}
-	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	return r
+}
+
+// finish ends sensors and collector in order, and gives what was sent.
+func (r *rig) finish() (sent sums) {
+	r.t.Helper()
+	r.stop()
+	r.sending.Wait()
+	for _, s := range r.sensors {
+		s.stop()
+		s.run.Wait()
+		ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+		if err := s.Drain(ctx); err != nil {
+			r.t.Error(err)
+		}
+		cancel()
+		if err := s.Close(); err != nil {
+			r.t.Error(err)
+		}
+		sent.bytes += s.sent.bytes
+		sent.packets += s.sent.packets
+		sent.flows += s.sent.flows
+	}
+	r.end()
+	return sent
+}
+
+// A collector that is killed in the midst of windows, and around their ends, leaves sums in a real database that agree
+// with what was sent, in every measurement.
+func TestRollupsThroughKills(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes the time of three windows")
+	}
+	r := newRig(t, "[rollup.conversation]\ntop = 100\n")
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	const windows, window = 3, 10 * time.Second
 	rowsAtKill := int64(0)
 	for range windows {
 		// In the midst of a window, then shortly after its end, when its rows are on their way.
 		end := time.Now().Truncate(window).Add(window)
 		for _, at := range []time.Time{
-			end.Add(-time.Duration(r.Int64N(int64(4 * time.Second)))), end.Add(250*time.Millisecond + time.Duration(r.Int64N(int64(500*time.Millisecond)))),
+			end.Add(-time.Duration(random.Int64N(int64(4 * time.Second)))),
+			end.Add(250*time.Millisecond + time.Duration(random.Int64N(int64(500*time.Millisecond)))),
 		} {
 			time.Sleep(time.Until(at))
-			p.kill()
-			if n, err := server.Count(t.Context(), "flows", "traffic", "bytes"); err == nil {
+			r.kill()
+			if n, err := r.server.Count(t.Context(), "flows", "traffic", "bytes"); err == nil {
 				rowsAtKill = max(rowsAtKill, n)
 			}
-			p.start()
+			r.start()
 		}
 	}
-	time.Sleep(time.Second)
-	stop()
-	sending.Wait()
-	var want sums
-	for _, s := range sensors {
-		s.stop()
-		s.run.Wait()
-		drainContext, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		if err := s.Drain(drainContext); err != nil {
-			t.Error(err)
-		}
-		cancel()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		want.bytes += s.sent.bytes
-		want.packets += s.sent.packets
-		want.flows += s.sent.flows
-	}
-	p.end()
+	want := r.finish()
 	t.Logf("%d records sent, %d rows of traffic stood in the database at a kill", want.flows, rowsAtKill)
 	if rowsAtKill == 0 {
 		t.Error("no row was written before a kill: the test says nothing")
 	}
 	for _, measurement := range []string{"flow", "traffic", "conversation"} {
-		if got := measured(t, server, measurement); got != want {
+		if got := measured(t, r.server, measurement); got != want {
 			t.Errorf("%s: %+v, want %+v", measurement, got, want)
 		}
 	}
 	if t.Failed() {
-		t.Log(p.log.String())
+		t.Log(r.log.String())
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childConfig); path != "" {
-		os.Exit(child(path))
+		child(path)
+		return
 	}
 	goleak.VerifyTestMain(m)
 }
