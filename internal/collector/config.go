@@ -38,6 +38,7 @@ type Config struct {
 	Networks     []NetworkConfig     `toml:"network"`
 	RoleRules    []RoleConfig        `toml:"role"`
 	LegacyAgents []LegacyAgentConfig `toml:"legacy_agent"`
+	Rollup       RollupConfig        `toml:"rollup"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -180,6 +181,7 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
+		Rollup: defaultRollup(),
 		HTTP:   HTTPConfig{Listen: "127.0.0.1:9998"},
 		Status: StatusConfig{Socket: status.Auto},
 		Log:    LogConfig{Level: "info", Format: "auto"},
@@ -238,6 +240,7 @@ func (c *Config) journal() journal.Config {
 	jc.LeaseTTL, jc.URL, jc.Replicas, jc.CredentialsFile = k.Lease.D(), k.URL, k.Replicas, k.CredentialsFile
 	jc.TLS = journal.TLS{CAFile: k.CAFile, CertFile: k.CertFile, KeyFile: k.CertKeyFile}
 	jc.InFlight = c.Store.Queue
+	jc.Window, jc.Windows = window, c.Rollup.windows()
 	return jc
 }
 

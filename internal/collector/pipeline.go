@@ -17,7 +17,7 @@ import (
 	"flowsensor/internal/store/influx"
 )
 
-// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> pool -> writer. What belongs to a role that the
+// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> roll-ups -> pool -> writer. What belongs to a role that the
 // process does not have is nil.
 type pipeline struct {
 	journal  *journal.Journal
@@ -27,6 +27,7 @@ type pipeline struct {
 	// role write
 	reader  *journal.Reader
 	origins *enrich.Origins
+	rollups *rollups
 	pool    *store.Pool
 	dead    *store.DeadLetters
 	writer  writer
@@ -78,11 +79,16 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.writer, err = newWriter(c.Store, log); err != nil {
 		return err
 	}
-	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Log: log}
+	if p.rollups, err = newRollups(c); err != nil {
+		return err
+	}
+	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Keep: p.rollups.keep, Log: log}
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err
 	}
-	p.reader = p.journal.Reader(p.submit)
+	p.rollups.pool, p.rollups.origins = p.pool, p.origins
+	p.reader = p.journal.Reader(p.pool.Submit)
+	p.reader.Gather(p.rollups.gatherer)
 	return nil
 }
 
@@ -135,12 +141,6 @@ func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
 		return ingest.Full
 	}
 	return ingest.Accepted
-}
-
-// submit is where the journal hands its batches over.
-func (p *pipeline) submit(b *flow.Batch) error {
-	p.explain(b)
-	return p.pool.Submit(b)
 }
 
 // release is where the pool gives its batches back.

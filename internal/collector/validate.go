@@ -38,6 +38,7 @@ func (c *Config) validate(doc *config.Document) {
 	}
 	c.Ingest.validate(doc)
 	c.validateAttribution(doc)
+	c.validateRollup(doc)
 	doc.Check("journal", c.journal().Validate())
 	c.Enrich.validate(doc)
 	c.Store.validate(doc)
