@@ -42,7 +42,7 @@ var allowed = map[string]string{
 	"daemon":  "",
 	"metrics": "",
 	// the two assemblies
-	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
+	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile route seal",
 	"collector": "build config daemon enrich flow ingest journal metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",

@@ -11,6 +11,7 @@ import (
 	"flowsensor/internal/export"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/route"
 	"flowsensor/internal/seal"
 )
 
@@ -21,6 +22,7 @@ type pipeline struct {
 	taps    []*capture.Tap
 	workers []*worker
 	own     ownTraffic
+	routes  *route.Table // nil where no interface is routed
 }
 
 // newPipeline opens and wires everything, or nothing. The sender comes first: its address is what the captures leave out.
@@ -43,7 +45,10 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 	ends := export.Endpoints{Local: p.sender.LocalAddr(), Remote: p.sender.RemoteAddr()}
 	p.own.set(ends)
 	exclude := exclusions(ends)
-	for _, cc := range c.captures(exclude) {
+	if err := p.openRoutes(c, log); err != nil {
+		return nil, err
+	}
+	for n, cc := range c.captures(exclude) {
 		tap, err := capture.Open(ctx, cc, log)
 		if errors.Is(err, capture.ErrFilter) {
 			return nil, configError(err)
@@ -58,7 +63,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
-			w.iface, w.sampling = cc.Interface, sampling(cc.Sample)
+			w.iface, w.sampling, w.routes = cc.Interface, sampling(cc.Sample), p.routesFor(c.Interfaces[n])
 			w.log, w.meter.own, w.thread = log, &p.own, fmt.Sprintf("w%d %s", i, cc.Interface)
 			p.workers = append(p.workers, w)
 		}
