@@ -34,9 +34,9 @@ func (r *rig) lines() []influxtest.Row {
 // eventually waits until the condition holds.
 func (r *rig) eventually(what string, holds func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("not within 20 s: %s", what)
+			r.t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
