@@ -12,9 +12,9 @@ func TestPictureFitsItsScreen(t *testing.T) {
 		rows, columns int
 		want          string
 	}{
-		{"one\ntwo\n", 5, 10, "one\x1b[K\r\ntwo\x1b[K"},
-		{"one\ntwo\nthree\n", 2, 10, "one\x1b[K\r\ntwo\x1b[K"},
-		{"longer than that\nx\n", 5, 6, "longer\r\nx\x1b[K"},
+		{"one\ntwo\n", 5, 10, "one\x1b[K\ntwo\x1b[K"},
+		{"one\ntwo\nthree\n", 2, 10, "one\x1b[K\ntwo\x1b[K"},
+		{"longer than that\nx\n", 5, 6, "longer\nx\x1b[K"},
 	} {
 		if got := string(fit([]byte(c.picture), c.rows, c.columns)); got != c.want {
 			t.Errorf("%q in %d x %d: %q, want %q", c.picture, c.rows, c.columns, got, c.want)
