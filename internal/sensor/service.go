@@ -3,7 +3,6 @@ package sensor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -37,6 +36,7 @@ type Service struct {
 	pipeline *pipeline
 	page     *daemon.Page
 	started  time.Time
+	line     statusLine
 	failed   chan error
 
 	stopPage, stopWorkers, stopSender, stopDrain, stopReports, stopRoutes context.CancelFunc
@@ -164,13 +164,6 @@ func (s *Service) ledgerOf(iface string) *Ledger {
 		}
 	}
 	return l
-}
-
-// Status implements daemon.Service.
-func (s *Service) Status() string {
-	l, x := s.Ledger(), s.pipeline.sender.Stats()
-	return fmt.Sprintf("%d packets received, %d dropped by the ring, %d flows active, %d records sent to %s, %d kept, %d dropped",
-		l.Received, l.Dropped, l.Flows, x.Sent.Records, x.Remote, x.Pending.Records, x.DroppedTotal().Records)
 }
 
 // Reload implements daemon.Service: it takes over the key, and names what only a restart takes over.
