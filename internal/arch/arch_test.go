@@ -30,6 +30,7 @@ var allowed = map[string]string{
 	"ingest":       "flow seal wire",
 	"journal":      "flow wire",
 	"names":        "flow",
+	"dnstap":       "dnsmsg flow",
 	"store":        "flow",
 	"store/files":  "store",
 	"store/influx": "store",
