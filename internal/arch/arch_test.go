@@ -44,7 +44,7 @@ var allowed = map[string]string{
 	"metrics": "",
 	// the two assemblies
 	"sensor":    "build capture config daemon dnsmsg export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon flow ingest journal metrics seal store store/files store/influx",
+	"collector": "build config daemon dnsmsg dnstap flow ingest journal metrics names seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

@@ -8,6 +8,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
+	"flowsensor/internal/names"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
@@ -22,6 +23,8 @@ type Config struct {
 	Sensors  []SensorConfig `toml:"sensor"`
 	Ingest   IngestConfig   `toml:"ingest"`
 	Journal  JournalConfig  `toml:"journal"`
+	Names    NamesConfig    `toml:"names"`
+	Dnstap   DnstapConfig   `toml:"dnstap"`
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
 	Log      LogConfig      `toml:"log"`
@@ -61,6 +64,20 @@ type JournalConfig struct {
 	CAFile          string          `toml:"ca_file"`
 	CertFile        string          `toml:"cert_file"`
 	CertKeyFile     string          `toml:"cert_key_file"`
+}
+
+// NamesConfig is [names].
+type NamesConfig struct {
+	MaxEntries    int             `toml:"max_entries"`
+	MaxPerClient  int             `toml:"max_per_client"`
+	Grace         config.Duration `toml:"grace"`
+	AcrossSensors bool            `toml:"across_sensors"`
+}
+
+// DnstapConfig is [dnstap].
+type DnstapConfig struct {
+	Listen      string `toml:"listen"`
+	MaxFailures int    `toml:"max_failures"`
 }
 
 // StoreConfig is [store] with its tables.
@@ -141,7 +158,7 @@ const (
 
 // Defaults is the configuration of an empty file, but for paths below state_dir, which Load fills in.
 func Defaults() Config {
-	pool, lines, kept := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig()
+	pool, lines, kept, book := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig(), names.DefaultConfig()
 	return Config{
 		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite},
 		Ingest: IngestConfig{
@@ -153,6 +170,8 @@ func Defaults() Config {
 			GroupSize: config.Size(kept.GroupBytes), GroupAge: config.Duration(kept.GroupAge), Queue: config.Size(kept.Queue),
 			Lease: config.Duration(kept.LeaseTTL), Replicas: kept.Replicas,
 		},
+		Names:  NamesConfig{MaxEntries: book.MaxEntries, MaxPerClient: book.MaxPerClient, Grace: config.Duration(book.Grace)},
+		Dnstap: DnstapConfig{MaxFailures: 1000},
 		Store: StoreConfig{
 			Kind: kindFiles, Writers: pool.Writers, Queue: pool.Queue, Lines: pool.Lines, Size: config.Size(pool.Bytes),
 			Age: config.Duration(pool.Age), RetryFirst: config.Duration(pool.RetryInitial), RetryLongest: config.Duration(pool.RetryMax),
@@ -202,6 +221,10 @@ func (c *Config) journal() journal.Config {
 	jc.TLS = journal.TLS{CAFile: k.CAFile, CertFile: k.CertFile, KeyFile: k.CertKeyFile}
 	jc.InFlight = c.Store.Queue
 	return jc
+}
+
+func (c *NamesConfig) names() names.Config {
+	return names.Config{MaxEntries: c.MaxEntries, MaxPerClient: c.MaxPerClient, Grace: c.Grace.D()}
 }
 
 // pool gives the pool's bounds.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
@@ -22,7 +23,9 @@ type pipeline struct {
 	appender *journal.Appender
 	// role ingest
 	server *ingest.Server
+	dnstap *dnstapFeed // nil where nobody may tell of answers
 	// role write
+	names  *nameBook
 	reader *journal.Reader
 	pool   *store.Pool
 	dead   *store.DeadLetters
@@ -74,8 +77,17 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err
 	}
-	p.reader = p.journal.Reader(p.pool.Submit)
+	p.names = newNameBook(c.Names)
+	p.reader = p.journal.Reader(p.submit)
 	return nil
+}
+
+// submit takes what the journal hands on.
+func (p *pipeline) submit(b *flow.Batch) error {
+	if b.Content == flow.DNSAnswers {
+		p.names.learn(b)
+	}
+	return p.pool.Submit(b)
 }
 
 // openIngest is the way from the network to the journal.
@@ -88,15 +100,20 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return configError(err)
 	}
+	if c.Dnstap.Listen != "" {
+		if p.dnstap, err = newDnstapFeed(c, p.appender.Append, log); err != nil {
+			return err
+		}
+	}
 	p.server, err = ingest.Listen(ingest.Config{
 		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 	}, opener, log)
 	return err
 }
 
-// appended is where the journal gives its batches back. A report of our own goes nowhere from here.
+// appended is where the journal gives its batches back. One of our own goes nowhere from here.
 func (p *pipeline) appended(b *flow.Batch, o journal.Outcome) {
-	if b.Content != flow.CollectorReadings {
+	if b.Content != flow.CollectorReadings && !strings.HasPrefix(b.Sensor, dnstapMark) {
 		p.server.Settle(b, settled(o))
 	}
 }
@@ -174,6 +191,9 @@ func opened[W writer](w W, err error) (writer, error) {
 // close lets go of everything that is open. The pool must have been drained.
 func (p *pipeline) close() error {
 	var errs []error
+	if p.dnstap != nil {
+		errs = append(errs, p.dnstap.server.Close())
+	}
 	if p.server != nil {
 		errs = append(errs, p.server.Close())
 	}

@@ -106,6 +106,9 @@ func (s *Service) Start(ctx context.Context) error {
 		}
 		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
 	}
+	if p.dnstap != nil {
+		s.ingest.Go(func() { s.fail(p.dnstap.run(receiving)) })
+	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/dnstap"
 	"flowsensor/internal/seal"
 )
 
@@ -14,6 +15,7 @@ const (
 	maxProcessors = 256
 	maxClock      = time.Hour
 	minQueue      = 8192
+	maxFailures   = 1_000_000
 )
 
 func (c *Config) validate(doc *config.Document) {
@@ -33,12 +35,22 @@ func (c *Config) validate(doc *config.Document) {
 	}
 	c.Ingest.validate(doc)
 	doc.Check("journal", c.journal().Validate())
+	doc.Check("names", c.Names.names().Validate())
+	c.Dnstap.validate(doc)
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
+}
+
+func (c *DnstapConfig) validate(doc *config.Document) {
+	if c.Listen != "" {
+		_, _, err := dnstap.ParseListen(c.Listen)
+		doc.Check("dnstap.listen", err)
+	}
+	doc.Check("dnstap.max_failures", config.Between(c.MaxFailures, 0, maxFailures))
 }
 
 func (c *Config) validateRoles(doc *config.Document) {
