@@ -30,7 +30,8 @@ func command() *cobra.Command {
 		Example: etc.SensorTOML,
 	}, &config)
 	root.AddCommand(
-		runCommand(&config), checkCommand(&config), readCommand(&config),
+		runCommand(&config), checkCommand(&config), statusCommand(&config), topCommand(&config),
+		doctorCommand(&config), readCommand(&config),
 		interfacesCommand(), gatewaysCommand(), keygenCommand(),
 	)
 	return root

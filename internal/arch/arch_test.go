@@ -20,15 +20,21 @@ var allowed = map[string]string{
 	"pcapfile":  "flow frame",
 	"packet":    "flow frame",
 	"flowtable": "flow hugemem",
+	"route":     "flow",
 	"hugemem":   "",
 	"export":    "flow seal wire",
 	// between the two daemons
+	"wire": "flow",
+	"seal": "",
+	// what older systems speak
+	"legacy": "flow seal",
 	"dnsmsg": "flow frame",
-	"wire":   "flow",
-	"seal":   "",
 	// the collector's stages
-	"ingest":       "flow seal wire",
+	"attribute":    "flow",
+	"ingest":       "flow legacy seal wire",
+	"enrich":       "flow",
 	"journal":      "flow wire",
+	"rollup":       "flow",
 	"names":        "flow",
 	"dnstap":       "dnsmsg flow",
 	"store":        "flow",
@@ -42,9 +48,12 @@ var allowed = map[string]string{
 	"config":  "",
 	"daemon":  "",
 	"metrics": "",
+	"status":  "build daemon",
 	// the two assemblies
-	"sensor":    "build capture config daemon dnsmsg export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon dnsmsg dnstap flow ingest journal metrics names seal store store/files store/influx",
+	"sensor":    "build capture config daemon dnsmsg export flow flowtable frame metrics packet pcapfile seal status",
+	"collector": "attribute build config daemon dnsmsg dnstap enrich flow ingest journal legacy metrics names seal status store store/files store/influx",
+	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
+	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

@@ -11,7 +11,7 @@ import (
 
 // configPage is the page of section 5. It is made from the example configuration, which holds every key: what stands
 // above a key is its description, what stands behind the equals sign is its default. Keys without a description of their own
-// share the one above them.
+// share the one above them. A # without a space behind it hides a setting that is not there by default.
 func configPage(out io.Writer, p Program) error {
 	r := &roff{out: out}
 	r.macro("TH", strings.ToUpper(p.Name)+".TOML", "5", "", p.Name+" "+build.Version(), "File Formats")
@@ -51,6 +51,9 @@ type configText struct {
 }
 
 func (t *configText) take(line string) {
+	if hidden, ok := strings.CutPrefix(line, "#"); ok && hidden != "" && hidden[0] != ' ' {
+		line = hidden
+	}
 	key, value, assignment := strings.Cut(line, " = ")
 	switch {
 	case strings.HasPrefix(line, "#"):

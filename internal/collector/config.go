@@ -1,15 +1,19 @@
 package collector
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/names"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
 	"flowsensor/internal/store/influx"
@@ -25,11 +29,18 @@ type Config struct {
 	Journal  JournalConfig  `toml:"journal"`
 	Names    NamesConfig    `toml:"names"`
 	Dnstap   DnstapConfig   `toml:"dnstap"`
+	Enrich   EnrichConfig   `toml:"enrich"`
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
+	Status   StatusConfig   `toml:"status"`
 	Log      LogConfig      `toml:"log"`
 
 	ReportInterval config.Duration `toml:"report_interval"`
+
+	ServicePorts []int               `toml:"service_ports"`
+	Networks     []NetworkConfig     `toml:"network"`
+	RoleRules    []RoleConfig        `toml:"role"`
+	LegacyAgents []LegacyAgentConfig `toml:"legacy_agent"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -135,6 +146,11 @@ type HTTPConfig struct {
 	Listen string `toml:"listen"`
 }
 
+// StatusConfig is [status].
+type StatusConfig struct {
+	Socket string `toml:"socket"`
+}
+
 // LogConfig is [log].
 type LogConfig struct {
 	Level  string `toml:"level"`
@@ -160,7 +176,7 @@ const (
 func Defaults() Config {
 	pool, lines, kept, book := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig(), names.DefaultConfig()
 	return Config{
-		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite},
+		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite}, ServicePorts: defaultServicePorts(),
 		Ingest: IngestConfig{
 			Listen: []string{"0.0.0.0:9999", "[::]:9999"}, ReceiveBuffer: ingest.DefaultReceiveBuffer,
 			TTL: config.Duration(seal.DefaultTTL), Skew: config.Duration(seal.DefaultSkew),
@@ -172,6 +188,7 @@ func Defaults() Config {
 		},
 		Names:  NamesConfig{MaxEntries: book.MaxEntries, MaxPerClient: book.MaxPerClient, Grace: config.Duration(book.Grace)},
 		Dnstap: DnstapConfig{MaxFailures: 1000},
+		Enrich: EnrichConfig{ReloadInterval: config.Duration(enrich.DefaultInterval)},
 		Store: StoreConfig{
 			Kind: kindFiles, Writers: pool.Writers, Queue: pool.Queue, Lines: pool.Lines, Size: config.Size(pool.Bytes),
 			Age: config.Duration(pool.Age), RetryFirst: config.Duration(pool.RetryInitial), RetryLongest: config.Duration(pool.RetryMax),
@@ -182,13 +199,28 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"}, ReportInterval: config.Duration(10 * time.Second),
-		Log: LogConfig{Level: "info", Format: "auto"},
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9998"},
+		Status: StatusConfig{Socket: status.Auto},
+		Log:    LogConfig{Level: "info", Format: "auto"},
+
+		ReportInterval: config.Duration(10 * time.Second),
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line.
-func Load(path string) (Config, error) {
+// Load reads and validates the file: all refusals at once, each with its line. It reads no key.
+func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+
+// loadWithKeys also refuses keys that cannot be used, each with the line that names its file.
+func loadWithKeys(path string) (Config, error) {
+	return load(path, func(c *Config, doc *config.Document) {
+		c.validate(doc)
+		if c.ingests() {
+			c.validateKeys(doc)
+		}
+	})
+}
+
+func load(path string, validate func(*Config, *config.Document)) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
@@ -203,7 +235,7 @@ func Load(path string) (Config, error) {
 	if c.Store.DeadLetters.Path == "" {
 		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
 	}
-	c.validate(doc)
+	validate(&c, doc)
 	return c, doc.Err()
 }
 
@@ -246,6 +278,16 @@ func (c *StoreConfig) files() files.Config {
 	return fc
 }
 
+// credential finds a secret's file: by a name without a slash it is one that systemd hands to the service (systemd.exec(5),
+// LoadCredential=), where there are any.
+func credential(path string) string {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if path == "" || dir == "" || strings.ContainsRune(path, '/') {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
 func (c *InfluxConfig) influx() influx.Config {
 	database := c.Database
 	if c.API == influx.V2 {
@@ -253,7 +295,7 @@ func (c *InfluxConfig) influx() influx.Config {
 	}
 	return influx.Config{
 		URL: c.URL, API: c.API, Database: database, RetentionPolicy: c.RetentionPolicy, CreateDatabase: c.CreateDatabase,
-		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: c.PasswordFile, TokenFile: c.TokenFile,
+		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: credential(c.PasswordFile), TokenFile: credential(c.TokenFile),
 		TLS: influx.TLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.CertKeyFile}, Proxy: c.Proxy, Timeout: c.Timeout.D(),
 	}
 }

@@ -37,11 +37,14 @@ func (n *nameBook) learn(b *flow.Batch) {
 	}
 }
 
-// fill gives each record's server the name that its client asked for. The attributions are those of the batch's records.
-func (n *nameBook) fill(b *flow.Batch, attributions []flow.Attribution) {
+// fill gives each record's server the name that its client asked for, where it is known which is which.
+func (n *nameBook) fill(b *flow.Batch) {
 	scope := n.scope(b.Sensor)
-	for i := range attributions {
-		r, at := &b.Records[i], &attributions[i]
+	for i := range b.Attributions {
+		r, at := &b.Records[i], &b.Attributions[i]
+		if at.Evidence == 0 {
+			continue
+		}
 		at.ServerName = n.cache.Lookup(scope, names.Query{Client: at.Client, Server: at.Server, Version: r.Version, First: r.First, Last: r.Last})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
@@ -25,11 +26,12 @@ type pipeline struct {
 	server *ingest.Server
 	dnstap *dnstapFeed // nil where nobody may tell of answers
 	// role write
-	names  *nameBook
-	reader *journal.Reader
-	pool   *store.Pool
-	dead   *store.DeadLetters
-	writer writer
+	names   *nameBook
+	reader  *journal.Reader
+	origins *enrich.Origins
+	pool    *store.Pool
+	dead    *store.DeadLetters
+	writer  writer
 }
 
 // writer is a store.Writer with a life.
@@ -65,6 +67,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 
 // openWrite is the way from the journal to the database.
 func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
+	if p.origins, err = enrich.Open(c.Enrich.enrich(log)); err != nil {
+		return err
+	}
 	if p.dead, err = store.OpenDeadLetters(store.DeadLetterConfig{
 		Path: c.Store.DeadLetters.Path, MaxSize: int64(c.Store.DeadLetters.MaxSize),
 	}); err != nil {
@@ -82,23 +87,19 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	return nil
 }
 
-// submit takes what the journal hands on.
-func (p *pipeline) submit(b *flow.Batch) error {
-	if b.Content == flow.DNSAnswers {
-		p.names.learn(b)
-	}
-	return p.pool.Submit(b)
-}
-
 // openIngest is the way from the network to the journal.
 func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	opener, err := newOpener(c)
 	if err != nil {
 		return err
 	}
-	addresses, err := c.Ingest.addresses()
+	agents, err := newAgents(c, nil)
 	if err != nil {
-		return configError(err)
+		return err
+	}
+	addresses, err := c.Ingest.sockets(log, tryIPv6)
+	if err != nil {
+		return err
 	}
 	if c.Dnstap.Listen != "" {
 		if p.dnstap, err = newDnstapFeed(c, p.appender.Append, log); err != nil {
@@ -107,6 +108,7 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	}
 	p.server, err = ingest.Listen(ingest.Config{
 		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		Agents: agents,
 	}, opener, log)
 	return err
 }
@@ -134,6 +136,12 @@ func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
 	return ingest.Accepted
 }
 
+// submit is where the journal hands its batches over.
+func (p *pipeline) submit(b *flow.Batch) error {
+	p.explain(b)
+	return p.pool.Submit(b)
+}
+
 // release is where the pool gives its batches back.
 func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
 	if outcome == store.Stored {
@@ -143,21 +151,25 @@ func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
 	}
 }
 
+// keys loads the sensor's keys.
+func (sc *SensorConfig) keys() ([]seal.Key, error) {
+	keys, err := loadKeys(sc.KeyFiles)
+	if err != nil {
+		return nil, fmt.Errorf("sensor %s: %w", sc.ID, err)
+	}
+	return keys, nil
+}
+
 // newOpener loads the keys.
 func newOpener(c Config) (*seal.Opener, error) {
 	var sensors []seal.Sensor
 	var errs []error
 	for _, sc := range c.Sensors {
 		s := seal.Sensor{ID: sc.ID}
-		for _, path := range sc.KeyFiles {
-			key, err := seal.LoadKeyFile(path)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
-				continue
-			}
-			s.Keys = append(s.Keys, key)
-		}
 		var err error
+		if s.Keys, err = sc.keys(); err != nil {
+			errs = append(errs, err)
+		}
 		if s.Prefixes, err = prefixes(sc.Prefixes); err != nil {
 			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
 		}
@@ -166,12 +178,28 @@ func newOpener(c Config) (*seal.Opener, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, configError(err)
 	}
-	opener, err := seal.NewOpener(sensors, seal.Limits{TTL: c.Ingest.TTL.D(), Skew: c.Ingest.Skew.D()})
+	opener, err := seal.NewOpener(sensors, c.Ingest.limits())
 	if err != nil {
 		return nil, configError(err)
 	}
 	return opener, nil
 }
+
+// loadKeys loads the keys of one sender.
+func loadKeys(paths []string) (keys []seal.Key, err error) {
+	var errs []error
+	for _, path := range paths {
+		key, err := seal.LoadKeyFile(path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		keys = append(keys, key)
+	}
+	return keys, errors.Join(errs...)
+}
+
+func (c *IngestConfig) limits() seal.Limits { return seal.Limits{TTL: c.TTL.D(), Skew: c.Skew.D()} }
 
 func newWriter(c StoreConfig, log *slog.Logger) (writer, error) {
 	if c.Kind == kindInflux {

@@ -9,6 +9,8 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/dnstap"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
+	"flowsensor/internal/store"
 )
 
 const (
@@ -32,15 +34,19 @@ func (c *Config) validate(doc *config.Document) {
 	c.validateRoles(doc)
 	if c.ingests() {
 		c.validateSensors(doc)
+		c.validateLegacyAgents(doc)
 	}
 	c.Ingest.validate(doc)
+	c.validateAttribution(doc)
 	doc.Check("journal", c.journal().Validate())
 	doc.Check("names", c.Names.names().Validate())
 	c.Dnstap.validate(doc)
+	c.Enrich.validate(doc)
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
+	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
 }
@@ -66,7 +72,7 @@ func (c *Config) validateRoles(doc *config.Document) {
 }
 
 func (c *Config) validateSensors(doc *config.Document) {
-	if len(c.Sensors) == 0 {
+	if len(c.Sensors) == 0 && len(c.LegacyAgents) == 0 {
 		doc.Checkf("sensor", "no sensor may send: add [[sensor]] with id and key_files")
 	}
 	seen := make(map[string]bool)
@@ -83,6 +89,14 @@ func (c *Config) validateSensors(doc *config.Document) {
 		if _, err := prefixes(s.Prefixes); err != nil {
 			doc.Check(at+"prefixes", err)
 		}
+	}
+}
+
+// validateKeys reads the key files.
+func (c *Config) validateKeys(doc *config.Document) {
+	for i := range c.Sensors {
+		_, err := c.Sensors[i].keys()
+		doc.Check(fmt.Sprintf("sensor[%d].key_files", i), err)
 	}
 }
 
@@ -135,19 +149,27 @@ func (c *IngestConfig) addresses() ([]netip.AddrPort, error) {
 }
 
 func (c *StoreConfig) validate(doc *config.Document) {
-	doc.Check("store", c.pool().Validate())
+	checkTable(doc, "store", c.pool().Validate())
 	if c.Queue < minQueue {
 		doc.Checkf("store.queue", "%d records: want %d or more, which is the longest batch", c.Queue, minQueue)
 	}
 	doc.Check("store.kind", config.OneOf(c.Kind, kindFiles, kindInflux))
 	doc.Check("store.files.compression", config.OneOf(c.Files.Compression, "none", "gzip"))
 	if c.Kind == kindFiles {
-		doc.Check("store.files", c.files().Validate())
+		checkTable(doc, "store.files", c.files().Validate())
 	}
 	if c.Kind == kindInflux {
-		doc.Check("store.influxdb", c.InfluxDB.influx().Validate())
+		checkTable(doc, "store.influxdb", c.InfluxDB.influx().Validate())
 	}
 	if c.DeadLetters.MaxSize < 4<<10 {
 		doc.Checkf("store.dead_letters.max_size", "%s: want 4KiB or more", c.DeadLetters.MaxSize)
 	}
+}
+
+// checkTable notes the error of a table at the key that it names.
+func checkTable(doc *config.Document, table string, err error) {
+	if keyed, ok := errors.AsType[store.KeyError](err); ok {
+		table += "." + keyed.Key
+	}
+	doc.Check(table, err)
 }

@@ -35,6 +35,10 @@ type Batch struct {
 	Records    []Record
 	Readings   []Reading
 	Answers    []DNSAnswer
+	// Attributions say of each record who is client and who serves, at the collector where something was made of them; else
+	// there are none. Networks are those that they speak of.
+	Attributions []Attribution
+	Networks     Networks
 	// Received is when the collector got the batch, ns since the Unix epoch; 0 at the sensor.
 	Received int64
 	// Body is what Records, Readings or Answers was parsed from, as it came on the wire, where it is at hand; else it is empty. Who changes the

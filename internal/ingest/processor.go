@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowsensor/internal/flow"
+	"flowsensor/internal/legacy"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/wire"
 )
@@ -65,7 +66,9 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 	if o.reason == ReasonQueueFull {
 		p.counters.queueFull.add(o.volume)
 	}
-	p.logRefusal(a, &o, now)
+	if o.reason != ReasonLegacy {
+		p.logRefusal(a, &o, now)
+	}
 	return o.reason
 }
 
@@ -73,6 +76,10 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 func (p *processor) judge(a *arrival, o *outcome) {
 	if a.truncated {
 		o.reason = ReasonTruncated
+		return
+	}
+	if agents := p.agents.Load(); agents != nil && legacy.Looks(a.payload) {
+		p.takeLegacy(agents, a, o)
 		return
 	}
 	keys := p.keys.Load()

@@ -11,34 +11,36 @@ type Reason uint8
 
 // The reasons, in the order of the steps.
 const (
-	ReasonAccepted   Reason = iota // handed over
-	ReasonTruncated                // longer than the configured limit
-	ReasonSize                     // shorter or longer than any datagram
-	ReasonShape                    // not "id SP token"
-	ReasonUnknownID                // no sensor has that id
-	ReasonAddress                  // sent from outside the sensor's prefixes
-	ReasonHMAC                     // no key of the sensor opens it
-	ReasonClockOld                 // authentic, stamped longer before its receive time than the TTL
-	ReasonClockAhead               // authentic, stamped further ahead of its receive time than the skew
-	ReasonHeader                   // the plaintext has no header of ours
-	ReasonIDMismatch               // the id inside the token is not the one outside
-	ReasonKind                     // a kind that does not exist, or does not travel towards a collector
-	ReasonReplayed                 // the tx was seen
-	ReasonTXOld                    // the tx lies below the replay window
-	ReasonBootOld                  // of a boot that is neither known nor newer than the newest
-	ReasonVersion                  // the body is coded in a version not spoken here
-	ReasonParse                    // the body cannot be parsed
-	ReasonValidate                 // the body says what no sensor says
-	ReasonDuplicate                // the batch was taken before, under another tx
-	ReasonQueueFull                // the next stage had no room
-	reasons          = int(iota)
+	ReasonAccepted      Reason = iota // handed over
+	ReasonTruncated                   // longer than the configured limit
+	ReasonLegacy                      // of a legacy agent, and taken: Stats.Legacy says more
+	ReasonLegacyRefused               // a bare token, and not taken: Stats.Legacy says why
+	ReasonSize                        // shorter or longer than any datagram
+	ReasonShape                       // not "id SP token"
+	ReasonUnknownID                   // no sensor has that id
+	ReasonAddress                     // sent from outside the sensor's prefixes
+	ReasonHMAC                        // no key of the sensor opens it
+	ReasonClockOld                    // authentic, stamped longer before its receive time than the TTL
+	ReasonClockAhead                  // authentic, stamped further ahead of its receive time than the skew
+	ReasonHeader                      // the plaintext has no header of ours
+	ReasonIDMismatch                  // the id inside the token is not the one outside
+	ReasonKind                        // a kind that does not exist, or does not travel towards a collector
+	ReasonReplayed                    // the tx was seen
+	ReasonTXOld                       // the tx lies below the replay window
+	ReasonBootOld                     // of a boot that is neither known nor newer than the newest
+	ReasonVersion                     // the body is coded in a version not spoken here
+	ReasonParse                       // the body cannot be parsed
+	ReasonValidate                    // the body says what no sensor says
+	ReasonDuplicate                   // the batch was taken before, under another tx
+	ReasonQueueFull                   // the next stage had no room
+	reasons             = int(iota)
 )
 
 // Reasons is how many there are.
 const Reasons = reasons
 
 var reasonNames = [Reasons]string{
-	"accepted", "truncated", "size", "shape", "unknown_id", "address", "hmac", "clock_old", "clock_ahead", "header",
+	"accepted", "truncated", "legacy", "legacy_refused", "size", "shape", "unknown_id", "address", "hmac", "clock_old", "clock_ahead", "header",
 	"id_mismatch", "kind", "replayed", "tx_old", "boot_old", "version", "parse", "validate",
 	"duplicate", "queue_full",
 }

@@ -126,6 +126,7 @@ type ReadStats struct {
 	Checkpoints, // stored
 	Sessions, // begun: this process became the writer of a shard
 	Fenced, // ended because another writer took over
+	Windows, // gathered and stored
 	Unreadable uint64 // messages set aside
 	// Active is the number of shards that this process writes.
 	Active int
@@ -134,6 +135,6 @@ type ReadStats struct {
 }
 
 type readCounters struct {
-	submitted, stored, duplicates                                            volumeCounters
-	messages, redelivered, checkpoints, sessions, fenced, unreadable, active atomic.Uint64
+	submitted, stored, duplicates                                                     volumeCounters
+	messages, redelivered, checkpoints, sessions, fenced, unreadable, active, windows atomic.Uint64
 }

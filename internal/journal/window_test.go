@@ -69,7 +69,8 @@ func TestBoots(t *testing.T) {
 
 func filledCheckpoint() *checkpoint {
 	c := newCheckpoint()
-	c.writer, c.created, c.position = "writer-1", 12345, 678
+	c.writer, c.created, c.position, c.number = "writer-1", 12345, 678, 91011
+	c.edges = []edge{{91010, 700, Tick}, {91011, 700, Full}}
 	for i := range 20 {
 		for boot := range uint64(3) {
 			for seq := range uint64(300) {

@@ -93,6 +93,7 @@ func (d *Decoder) finish(p *flow.Packet, payload []byte, place fragment) {
 		d.transport(p, payload)
 	}
 	if place.position != wholePacket {
+		p.Fragment = true
 		d.join(p, place)
 	}
 }

@@ -27,6 +27,8 @@ type meter struct {
 	table   *flowtable.Table
 	time    timebase
 	own     *ownTraffic // nil where there is none, as in a file
+	split   *splitWatch // nil where no other worker could have a packet of the same flow
+	worker  uint8       // of its interface, for split
 	names   *nameReader // nil where DNS is not read
 
 	n       int
@@ -67,6 +69,9 @@ func (m *meter) flush() {
 		return
 	}
 	batch := m.batch[:m.n]
+	if m.split != nil {
+		m.split.look(batch, m.worker)
+	}
 	now := m.time.convert(batch)
 	m.table.Account(batch, now)
 	m.table.Expire(batch[len(batch)-1].Time)

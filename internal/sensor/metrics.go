@@ -29,6 +29,8 @@ var metricDefs = []metrics.Def{
 	{Name: "refused_packets_total", Help: "Packets not accounted, by reason.", Labels: []string{"reason"}},
 	{Name: "refused_bytes_total", Help: "Bytes on the wire of packets not accounted, by reason.", Labels: []string{"reason"}},
 	{Name: "noted_packets_total", Help: "Accounted packets that were noteworthy, by note.", Labels: []string{"note"}},
+	{Name: "fanout_watched_flows_total", Help: "Flows watched for meeting several workers: one in 1024, fragments left out, where an interface has several."},
+	{Name: "fanout_split_flows_total", Help: "Watched flows that met more than one worker: they are in more records, which add up."},
 	{Name: "dns_messages_total", Help: "Messages from DNS servers by what became of them, and notes on their answers.", Labels: []string{"result"}},
 	{Name: "flows", Help: "Flows in the tables."},
 	{Name: "records_total", Help: "Records exported from the tables, by end reason.", Labels: []string{"reason"}},
@@ -100,6 +102,8 @@ func (s *Service) readMetrics(put metrics.Put) {
 	for note, n := range l.Notes {
 		put("noted_packets_total", float64(n), note)
 	}
+	put("fanout_watched_flows_total", float64(s.pipeline.split.watched.Load()))
+	put("fanout_split_flows_total", float64(s.pipeline.split.split.Load()))
 	for result, n := range l.DNS {
 		put("dns_messages_total", float64(n), result)
 	}

@@ -22,11 +22,12 @@ type pipeline struct {
 	taps    []*capture.Tap
 	workers []*worker
 	own     ownTraffic
+	split   *splitWatch
 }
 
 // newPipeline opens and wires everything, or nothing. The sender comes first: its address is what the captures leave out.
 func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, err error) {
-	p := &pipeline{log: log}
+	p := &pipeline{log: log, split: newSplitWatch()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -61,6 +62,10 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			}
 			w.readNames(c.DNS)
 			w.iface, w.sampling = cc.Interface, sampling(cc.Sample)
+			w.cpu = c.Capture.cpuOf(len(p.workers))
+			if cc.Workers > 1 {
+				w.meter.split, w.meter.worker = p.split, uint8(i)
+			}
 			w.log, w.meter.own, w.thread = log, &p.own, fmt.Sprintf("w%d %s", i, cc.Interface)
 			p.workers = append(p.workers, w)
 		}

@@ -91,7 +91,10 @@ func (o *ReadOptions) load() (Config, error) {
 }
 
 func readFile(ctx context.Context, r *Reader, path string, progress io.Writer) error {
-	file, err := pcapfile.Open(path)
+	file, err := pcapfile.OpenContext(ctx, path)
+	if ctx.Err() != nil && err != nil {
+		return fmt.Errorf("%s: interrupted", path)
+	}
 	if err != nil {
 		return err
 	}

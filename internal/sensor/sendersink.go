@@ -14,6 +14,10 @@ import (
 // maxIfaceNames bounds the batchers, each of which holds memory for its batch.
 const maxIfaceNames = 64
 
+// fileQueue is how many groups of records wait for the sender while files are read, at most: the reader waits for it in any case, and
+// what waits shortly is still in the cache.
+const fileQueue = 8
+
 // senderSink sends the records to the collector. It waits for the sender instead of dropping: a file is in no hurry.
 type senderSink struct {
 	ctx      context.Context // ends the waiting
@@ -33,6 +37,7 @@ func newSenderSink(ctx context.Context, c Config) (*senderSink, error) {
 	if err != nil {
 		return nil, configError(err)
 	}
+	c.Export.Queue = min(c.Export.Queue, fileQueue)
 	sender, err := newSender(c, export.InStateDir, nil, log)
 	if err != nil {
 		return nil, err

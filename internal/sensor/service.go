@@ -36,6 +36,7 @@ type Service struct {
 	config   Config
 	pipeline *pipeline
 	page     *daemon.Page
+	started  time.Time
 	failed   chan error
 
 	stopPage, stopWorkers, stopSender, stopDrain, stopReports context.CancelFunc
@@ -45,7 +46,7 @@ type Service struct {
 
 // NewService makes a sensor that is not running yet. path is where Reload finds the configuration.
 func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger) *Service {
-	return &Service{path: path, config: c, monitor: monitor, log: log, failed: make(chan error, 1)}
+	return &Service{path: path, config: c, monitor: monitor, log: log, started: time.Now(), failed: make(chan error, 1)}
 }
 
 // Start implements daemon.Service: when it returns every ring captures.
@@ -78,6 +79,7 @@ func (s *Service) Start(ctx context.Context) error {
 		})
 	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
+	s.pages.Go(s.statusTask(serving))
 	s.reports.Go(func() { s.reporting(reporting) })
 	return nil
 }
@@ -170,7 +172,7 @@ func (s *Service) Status() string {
 
 // Reload implements daemon.Service: it takes over the key, and names what only a restart takes over.
 func (s *Service) Reload(context.Context) error {
-	next, err := Load(s.path)
+	next, err := loadWithKey(s.path)
 	if err != nil {
 		return err
 	}

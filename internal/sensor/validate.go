@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/export"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
 )
 
 // Bounds of the configuration. They keep a slip of the pen from taking the machine's memory.
@@ -40,6 +42,7 @@ func (c *Config) validate(doc *config.Document) {
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
+	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
 }
@@ -56,6 +59,16 @@ func (c *Config) validateSending(doc *config.Document) {
 	c.Flows.validate(doc)
 	c.DNS.validate(doc)
 	c.Export.validate(doc)
+	c.validateKey(doc)
+}
+
+// validateKey reads the key's file.
+func (c *Config) validateKey(doc *config.Document) {
+	if c.Export.KeyFile == "" {
+		return // which was refused already
+	}
+	_, err := seal.LoadKeyFile(c.Export.KeyFile)
+	doc.Check("export.key_file", err)
 }
 
 func (c *Config) validateInterfaces(doc *config.Document) {
@@ -83,6 +96,14 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 		doc.Checkf("capture.engine", "%q is not part of this build, which was made without cgo: want %q", c.Engine, capture.EngineRing)
 	}
 	doc.Check("capture.workers", config.Between(c.Workers, 1, maxWorkers))
+	for i, cpu := range c.CPUs {
+		switch {
+		case cpu < 0 || cpu > maxCPU:
+			doc.Checkf("capture.cpus", "%d is out of range: want 0 to %d", cpu, maxCPU)
+		case slices.Contains(c.CPUs[:i], cpu):
+			doc.Checkf("capture.cpus", "%d is named twice: workers beyond the last one begin again with the first", cpu)
+		}
+	}
 	doc.Check("capture.sample", config.Between(c.Sample, 1, capture.MaxSample))
 	doc.Check("capture.snap_length", config.Between(c.SnapLength, minSnap, maxSnap))
 	doc.Check("capture.block_timeout", config.DurationBetween(c.BlockTimeout, time.Millisecond, time.Second))

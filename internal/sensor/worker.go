@@ -33,12 +33,14 @@ type worker struct {
 	batcher *export.Batcher
 	beat    daemon.Beat
 	clamped atomic.Uint64
+	cpu     int                  // that its thread is to stay on, or anyCPU
+	asked   atomic.Pointer[look] // nil while nobody asks
 	// sampling is the rate that every record carries; 0 where every packet is taken.
 	sampling uint32
 }
 
 func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c FlowsConfig) (*worker, error) {
-	w := &worker{name: name, ring: ring, clock: newClock(), batcher: batcher}
+	w := &worker{name: name, ring: ring, clock: newClock(), batcher: batcher, cpu: anyCPU}
 	table, err := flowtable.New(c.table(), w.emit)
 	if err != nil {
 		return nil, err
@@ -75,6 +77,11 @@ func (w *worker) run(ctx, drain context.Context) error {
 	runtime.LockOSThread() // the ring's memory stays in one core's caches, and a frozen thread is this worker's alone
 	defer runtime.UnlockOSThread()
 	nameThread(w.thread)
+	release, err := pinThread(w.cpu)
+	if err != nil {
+		w.log.Warn("a worker goes unpinned", "worker", w.name, "err", err)
+	}
+	defer release()
 	visit := w.meter.visit
 	for {
 		before := w.meter.batches
@@ -110,6 +117,9 @@ func (w *worker) turn() {
 	w.batcher.Flush(now)
 	w.meter.publish()
 	w.clamped.Store(w.clock.clamped)
+	if l := w.asked.Load(); l != nil {
+		w.goOn(l)
+	}
 	w.beat.Tick()
 }
 

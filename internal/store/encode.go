@@ -22,6 +22,12 @@ type Encoder struct {
 	protos  [256]string
 	reasons []lineprotocol.Value
 	text    [64]byte
+	scratch []byte
+
+	// Keep says which attributed records get a line; all but discarded ones when nil.
+	Keep func(*flow.Attribution) bool
+	// Withheld adds up the records that got none for it.
+	Withheld Count
 }
 
 // NewEncoder makes an encoder ready to use.
@@ -58,6 +64,10 @@ func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadRe
 			refuse(i, DeadRecordInvalid, err)
 			continue
 		}
+		if e.withhold(b, i) {
+			e.Withheld.add(Count{Records: 1, Packets: r.Packets, Bytes: r.Bytes})
+			continue
+		}
 		at, ok := pointTime(b, i)
 		if !ok {
 			refuse(i, DeadTimeOutOfRange, errPointTime)
@@ -72,6 +82,9 @@ func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadRe
 		e.line.AddTag("sensor", sensor)
 		e.always(r)
 		e.whenKnown(r)
+		if i < len(b.Attributions) {
+			e.attribution(&b.Attributions[i], b.Networks)
+		}
 		e.line.EndLine(time.Unix(0, at))
 		if err := e.line.Err(); err != nil {
 			e.line.ClearErr()

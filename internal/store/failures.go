@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/influxdata/line-protocol/v2/lineprotocol"
-
 	"flowsensor/internal/flow"
 )
 
@@ -32,10 +30,10 @@ func (e *Encoder) failures(to *Lines, b *flow.Batch, refuse func(i int, why Dead
 		e.line.AddTag("sensor", tagValue(b.Sensor))
 		e.addr("client", a.Client.Netip(a.Version))
 		e.addr("server", a.Server.Netip(a.Version))
-		e.name("question", a.Question)
-		e.name("qtype", a.Type())
+		e.string("question", a.Question)
+		e.string("qtype", a.Type())
 		if len(a.Chain) > 0 {
-			e.name("chain", strings.Join(a.Chain, " "))
+			e.string("chain", strings.Join(a.Chain, " "))
 		}
 		e.int("count", int64(times))
 		e.int("first", a.Time/1000)
@@ -48,11 +46,4 @@ func (e *Encoder) failures(to *Lines, b *flow.Batch, refuse func(i int, why Dead
 		to.data = e.line.Bytes()
 		to.mark(Count{Reports: 1})
 	}
-}
-
-// name writes what flow.ValidDNSName holds to printable ASCII, for which the error that the library reserves for other text
-// cannot happen.
-func (e *Encoder) name(key, text string) {
-	value, _ := lineprotocol.StringValue(text)
-	e.line.AddField(key, value)
 }

@@ -6,6 +6,7 @@ import "flowsensor/internal/flow"
 type Count struct {
 	Records, Packets, Bytes uint64
 	Reports                 uint64 // points that are no records: of readings, and of DNS answers that failed
+	Rows                    uint64 // points of other measurements, by WriteRows
 }
 
 func (c *Count) add(o Count) {
@@ -13,6 +14,7 @@ func (c *Count) add(o Count) {
 	c.Packets += o.Packets
 	c.Bytes += o.Bytes
 	c.Reports += o.Reports
+	c.Rows += o.Rows
 }
 
 func (c *Count) sub(o Count) {
@@ -20,9 +22,10 @@ func (c *Count) sub(o Count) {
 	c.Packets -= o.Packets
 	c.Bytes -= o.Bytes
 	c.Reports -= o.Reports
+	c.Rows -= o.Rows
 }
 
-// points is how many lines there are of what c counts.
+// points is how many lines there are of what c counts of batches.
 func (c *Count) points() uint64 { return c.Records + c.Reports }
 
 func countOf(b *flow.Batch) Count {

@@ -25,7 +25,9 @@ type Deps struct {
 	// Release gives a batch back, once for every one that was submitted with success; called by the writer goroutines,
 	// so it must be safe for concurrent use and quick.
 	Release func(*flow.Batch, Outcome)
-	Log     *slog.Logger
+	// Keep says which attributed records are written as points of their own; all when nil. What a rule discards is not.
+	Keep func(*flow.Attribution) bool
+	Log  *slog.Logger
 	// Now is the clock of statistics and log lines; time.Now when nil.
 	Now func() time.Time
 }
@@ -37,6 +39,7 @@ type Pool struct {
 	writer  Writer
 	dead    *DeadLetters
 	release func(*flow.Batch, Outcome)
+	keep    func(*flow.Attribution) bool
 	log     *slog.Logger
 	now     func() time.Time
 	health  *health
@@ -44,6 +47,7 @@ type Pool struct {
 	queue    chan *flow.Batch // closed by closeQueue alone, under mu
 	collect  chan struct{}    // holds a token: one writer at a time takes batches, so that chunks are full
 	lineSize atomic.Int64     // of late, to guess a chunk's bytes before encoding
+	rowing   atomic.Int64     // calls of WriteRows so far
 	accepted atomic.Uint64    // writes that succeeded: the evidence against doubtful refusals
 
 	done chan struct{} // closed when Run returns
@@ -64,7 +68,7 @@ func NewPool(cfg Config, d Deps) (*Pool, error) {
 		return nil, errors.New("store: a pool needs a writer, dead letters and a log")
 	}
 	p := &Pool{
-		cfg: cfg, writer: d.Writer, dead: d.DeadLetters, release: d.Release, log: d.Log.With("store", d.Writer.String()), now: d.Now,
+		cfg: cfg, writer: d.Writer, dead: d.DeadLetters, release: d.Release, keep: d.Keep, log: d.Log.With("store", d.Writer.String()), now: d.Now,
 		queue: make(chan *flow.Batch, cfg.Queue), collect: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if p.now == nil {
@@ -72,6 +76,9 @@ func NewPool(cfg Config, d Deps) (*Pool, error) {
 	}
 	if p.release == nil {
 		p.release = func(*flow.Batch, Outcome) {}
+	}
+	if p.keep == nil {
+		p.keep = func(*flow.Attribution) bool { return true }
 	}
 	p.health = newHealth(p.log, p.now)
 	p.lineSize.Store(300)

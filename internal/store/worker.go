@@ -29,8 +29,10 @@ type worker struct {
 }
 
 func newWorker(p *Pool, id int) *worker {
+	e := NewEncoder()
+	e.Keep = p.keep
 	return &worker{
-		Pool: p, id: id, encoder: NewEncoder(),
+		Pool: p, id: id, encoder: e,
 		pause: backoff.ExponentialBackOff{
 			InitialInterval: p.cfg.RetryInitial, MaxInterval: p.cfg.RetryMax, Multiplier: 2, RandomizationFactor: 0.5,
 		},
@@ -104,11 +106,13 @@ func (w *worker) store(ctx context.Context) {
 // encode makes w.lines of the gathered batches and letters of what makes no line.
 func (w *worker) encode() {
 	w.lines.reset()
+	w.encoder.Withheld = Count{}
 	for _, b := range w.batches {
 		w.encoder.Encode(&w.lines, b, func(i int, why DeadReason, cause error) {
 			w.letters = append(w.letters, letterOf(b, i, why, cause))
 		})
 	}
+	w.settle(&w.stats.Withheld, w.encoder.Withheld)
 	if n := w.lines.Len(); n > 0 {
 		w.lineSize.Store(int64(max(len(w.lines.Bytes())/n, 1)))
 	}
