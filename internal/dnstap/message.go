@@ -36,7 +36,7 @@ type message struct {
 
 // fields visits the fields of an encoded message: number is of its varint or fixed value, or octets are its content. It is
 // false where the encoding is broken.
-func fields(b []byte, visit func(field protowire.Number, number uint64, octets []byte)) bool {
+func fields(b []byte, visit func(field int, number uint64, octets []byte)) bool {
 	for len(b) > 0 {
 		field, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -54,13 +54,15 @@ func fields(b []byte, visit func(field protowire.Number, number uint64, octets [
 			number = uint64(v)
 		case protowire.BytesType:
 			octets, n = protowire.ConsumeBytes(b)
-		default:
+		case protowire.Fixed64Type, protowire.StartGroupType, protowire.EndGroupType:
 			n = protowire.ConsumeFieldValue(field, kind, b)
+		default:
+			return false
 		}
 		if n < 0 {
 			return false
 		}
-		visit(field, number, octets)
+		visit(int(field), number, octets)
 		b = b[n:]
 	}
 	return true
@@ -70,7 +72,7 @@ func fields(b []byte, visit func(field protowire.Number, number uint64, octets [
 func parse(frame []byte) (m message, r Reason, ok bool) {
 	var body []byte
 	kind := uint64(0)
-	whole := fields(frame, func(field protowire.Number, number uint64, octets []byte) {
+	whole := fields(frame, func(field int, number uint64, octets []byte) {
 		switch field {
 		case dnstapMessage:
 			body = octets
@@ -84,7 +86,7 @@ func parse(frame []byte) (m message, r Reason, ok bool) {
 	if kind != typeMessage {
 		return m, OtherType, false
 	}
-	whole = fields(body, func(field protowire.Number, number uint64, octets []byte) {
+	whole = fields(body, func(field int, number uint64, octets []byte) {
 		switch field {
 		case messageType:
 			m.kind = number

@@ -82,8 +82,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // response is a DNS message with one address.
-func response(t testing.TB, question string) []byte {
-	t.Helper()
+func response(tb testing.TB, question string) []byte {
+	tb.Helper()
 	name := dnsmessage.MustNewName(question)
 	m := dnsmessage.Message{
 		Header:    dnsmessage.Header{Response: true},
@@ -94,7 +94,7 @@ func response(t testing.TB, question string) []byte {
 	}
 	b, err := m.Pack()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -149,7 +149,8 @@ func TestAnswersOverBothSockets(t *testing.T) {
 			tap(4, client4, server4, good), // RESOLVER_RESPONSE
 			tap(6, nil, nil, good), tap(6, client4, six, good), tap(6, client4, server4, nil), tap(6, client4[:3], nil, good),
 			tap(6, client4, server4, good[:20]),
-			[]byte("no protobuf"), make([]byte, 200<<10), {120, 1},
+			[]byte("no protobuf"), make([]byte, 200<<10),
+			{120, 1},
 		} {
 			if _, err := e.Write(frame); err != nil {
 				t.Fatal(err)
