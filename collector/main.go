@@ -41,5 +41,6 @@ func command() *cobra.Command {
 		},
 		statusCommand(&config),
 	)
+	root.AddCommand(sensorCommand(&config))
 	return root
 }

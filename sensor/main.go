@@ -32,7 +32,7 @@ func command() *cobra.Command {
 	root.AddCommand(
 		runCommand(&config), checkCommand(&config), statusCommand(&config), topCommand(&config),
 		doctorCommand(&config), readCommand(&config),
-		interfacesCommand(), gatewaysCommand(), keygenCommand(),
+		interfacesCommand(), gatewaysCommand(), keygenCommand(), enrollCommand(&config),
 	)
 	return root
 }

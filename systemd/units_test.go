@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"flowsensor/etc"
 )
 
 // exposure is the most that systemd-analyze may say against each unit, in tenths. What is left is what the work needs:
@@ -51,6 +53,23 @@ func TestTemplateIsThePlainUnit(t *testing.T) {
 	).Replace(strings.TrimPrefix(read(t, "flow-sensor.service"), "[Unit]"))
 	if template != want {
 		t.Errorf("flow-sensor@.service is\n%s\nby flow-sensor.service it should be\n%s", template, want)
+	}
+}
+
+// With the socket unit the collector listens where it does without it.
+func TestSocketListensAsTheExample(t *testing.T) {
+	found := regexp.MustCompile(`(?m)^listen = \["([^"]+)", "([^"]+)"\]$`).FindStringSubmatch(etc.CollectorTOML)
+	if found == nil {
+		t.Fatal("the example does not say where it listens")
+	}
+	socket := read(t, "flow-collector.socket")
+	for _, address := range found[1:] {
+		if !strings.Contains(socket, "\nListenDatagram="+address+"\n") {
+			t.Errorf("no socket on %s", address)
+		}
+	}
+	if strings.Count(socket, "\nListenDatagram=") > 2 && !strings.Contains(socket, "\nReusePort=yes\n") {
+		t.Error("several sockets of one address need ReusePort=yes")
 	}
 }
 

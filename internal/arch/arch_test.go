@@ -29,6 +29,8 @@ var allowed = map[string]string{
 	// what older systems speak
 	"legacy": "flow seal",
 	"dnsmsg": "flow frame",
+	// a collector's sensors as files, for the commands of both
+	"enroll": "seal",
 	// the collector's stages
 	"attribute":    "flow",
 	"ingest":       "flow legacy seal wire",
@@ -44,14 +46,14 @@ var allowed = map[string]string{
 	"store/influxtest": "",
 	// the ground
 	"build":   "",
-	"cli":     "build daemon",
+	"cli":     "build config daemon",
 	"config":  "",
 	"daemon":  "",
 	"metrics": "",
 	"status":  "build daemon",
 	// the two assemblies
-	"sensor":    "build capture config daemon dnsmsg export flow flowtable frame metrics packet pcapfile seal status",
-	"collector": "attribute build config daemon dnsmsg dnstap enrich flow ingest journal legacy metrics names seal status store store/files store/influx",
+	"sensor":    "build capture config daemon dnsmsg enroll export flow flowtable frame metrics packet pcapfile seal status",
+	"collector": "attribute build config daemon dnsmsg dnstap enrich enroll flow ingest journal legacy metrics names rollup seal status store store/files store/influx",
 	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
 	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration
@@ -61,6 +63,7 @@ var allowed = map[string]string{
 	"cli/clitest":    "",
 	"e2e":            "",
 	"packet/dissect": "",
+	"reference":      "collector config metrics sensor",
 	"testnet":        "",
 	"testnet/demo":   "store/influxtest testnet",
 }

@@ -121,6 +121,7 @@ func benchPacket(number int) []byte {
 
 // lap walks the ring once and makes it full again; it gives the processor time of the walk.
 func (w *ringWorker) lap(b *testing.B) time.Duration {
+	b.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	w.at += int64(time.Second)

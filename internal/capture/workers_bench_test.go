@@ -15,6 +15,7 @@ import (
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/frame"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/testnet"
 )
 
 // BenchmarkBlocks is the block walker alone, over frames that lie in memory, with the kernel's word on segments and
@@ -36,6 +37,39 @@ func BenchmarkBlocks(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(best[0], "plain-ns/frame")
 	b.ReportMetric(best[1], "segments-ns/frame")
+}
+
+// BenchmarkRing is the whole way of a packet from a ring that the kernel has filled to its flow: of small frames, and of
+// as many small and large ones as usual. The ring is full before the clock runs, the processor time of the best turn counts.
+func BenchmarkRing(b *testing.B) {
+	for name, lengths := range map[string][]int{"small": {0}, "mixed": {0, 1400, 0, 1400, 300, 1400, 0, 1400, 0, 1400, 700}} {
+		b.Run(name, func(b *testing.B) {
+			l := testnet.NewLink(b, testnet.Config{})
+			ring := quietTap(b, l.Capture, capture.Config{Interface: "eth0", RingSize: 64 << 20}).Ring(0)
+			frames, out := make([][]byte, 50000), sender(b, l.Generator)
+			for i := range frames {
+				frames[i] = append(numbered(l.Generator, l.Capture, uint32(i)), make([]byte, lengths[i%len(lengths)])...)
+			}
+			w, best := newLane(b, 1000, 0, 1), time.Duration(math.MaxInt64)
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for b.Loop() {
+				send(b, out, frames...)
+				time.Sleep(2 * capture.DefaultBlockTimeout)
+				start := threadTime(b)
+				for walked := 0; walked < len(frames); {
+					n, err := ring.Walk(w.visit)
+					if err != nil {
+						b.Fatal(err)
+					}
+					walked += n
+				}
+				best = min(best, threadTime(b)-start)
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(best)/float64(len(frames)), "ns/packet")
+		})
+	}
 }
 
 // lane is what a worker has: a ring, a decoder and a table.

@@ -41,6 +41,7 @@ type Config struct {
 	Networks     []NetworkConfig     `toml:"network"`
 	RoleRules    []RoleConfig        `toml:"role"`
 	LegacyAgents []LegacyAgentConfig `toml:"legacy_agent"`
+	Rollup       RollupConfig        `toml:"rollup"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -199,6 +200,7 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
+		Rollup: defaultRollup(),
 		HTTP:   HTTPConfig{Listen: "127.0.0.1:9998"},
 		Status: StatusConfig{Socket: status.Auto},
 		Log:    LogConfig{Level: "info", Format: "auto"},
@@ -207,25 +209,29 @@ func Defaults() Config {
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line. It reads no key.
-func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+// Load reads and validates the file with its drop-in folder: all refusals at once, each with its file and line. It reads
+// no key.
+func Load(path string) (Config, error) { return load(path, sources.validate) }
 
 // loadWithKeys also refuses keys that cannot be used, each with the line that names its file.
 func loadWithKeys(path string) (Config, error) {
-	return load(path, func(c *Config, doc *config.Document) {
-		c.validate(doc)
-		if c.ingests() {
-			c.validateKeys(doc)
-		}
+	return load(path, func(all sources) {
+		all.validate()
+		all.validateKeys()
 	})
 }
 
-func load(path string, validate func(*Config, *config.Document)) (Config, error) {
+func load(path string, validate func(sources)) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
 		return Config{}, err
 	}
+	sources, err := withDropins(path, doc, c.Sensors)
+	if err != nil {
+		return Config{}, err
+	}
+	c.Sensors = sources.sensors()
 	if c.Journal.Directory == "" {
 		c.Journal.Directory = filepath.Join(c.StateDir, "journal")
 	}
@@ -235,8 +241,9 @@ func load(path string, validate func(*Config, *config.Document)) (Config, error)
 	if c.Store.DeadLetters.Path == "" {
 		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
 	}
-	validate(&c, doc)
-	return c, doc.Err()
+	c.validate(doc)
+	validate(sources)
+	return c, sources.Err()
 }
 
 // ingests and writes say what the process does.
@@ -252,6 +259,7 @@ func (c *Config) journal() journal.Config {
 	jc.LeaseTTL, jc.URL, jc.Replicas, jc.CredentialsFile = k.Lease.D(), k.URL, k.Replicas, k.CredentialsFile
 	jc.TLS = journal.TLS{CAFile: k.CAFile, CertFile: k.CertFile, KeyFile: k.CertKeyFile}
 	jc.InFlight = c.Store.Queue
+	jc.Window, jc.Windows = window, c.Rollup.windows()
 	return jc
 }
 

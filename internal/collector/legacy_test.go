@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,15 +119,17 @@ func TestLegacyAgentToRows(t *testing.T) {
 	if err := s.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
-	rows := 0
+	rows, ledger := 0, false
 	for _, text := range linesBelow(t, filepath.Join(dir, "lines")) {
+		ledger = ledger || strings.HasPrefix(text, "flow_collector,") && strings.Contains(text, ",legacy=8i,legacy_accepted_batches=6i,") &&
+			strings.Contains(text, ",refused=0i,")
 		if strings.HasPrefix(text, "flow,iface=eth0,proto=6,sensor=old-1 ") && strings.Contains(text, `dst="198.51.100.7"`) &&
 			strings.Contains(text, `bytes=1500i,packets=3i,first=1700000000500000i,last=1700000009250000i`) && strings.Contains(text, `end_reason="fin"`) {
 			rows++
 		}
 	}
-	if rows != 6 {
-		t.Errorf("%d rows, want 6: %q", rows, linesBelow(t, filepath.Join(dir, "lines")))
+	if rows != 6 || !ledger {
+		t.Errorf("%d rows, want 6; in the ledger: %t; %q", rows, ledger, linesBelow(t, filepath.Join(dir, "lines")))
 	}
 }
 
@@ -150,11 +153,7 @@ func linesBelow(t *testing.T, dir string) (lines []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for line := range strings.Lines(string(text)) {
-			if strings.HasPrefix(line, "flow,") {
-				lines = append(lines, line)
-			}
-		}
+		lines = slices.AppendSeq(lines, strings.Lines(string(text)))
 	}
 	return lines
 }

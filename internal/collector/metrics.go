@@ -14,7 +14,7 @@ import (
 )
 
 // Metrics lists the collector's metrics, for the manual and for tests.
-func Metrics() []metrics.Def { return slices.Clone(metricDefs) }
+func Metrics() []metrics.Def { return slices.Concat(metricDefs, rollupMetricDefs) }
 
 // metricDefs are the collector's metrics; readMetrics puts every one of them, the writer's by the kind of store.
 var metricDefs = []metrics.Def{
@@ -117,7 +117,9 @@ func (s *Service) readMetrics(put metrics.Put) {
 		return
 	}
 	s.pipeline.names.read(put)
-	readReader(s.pipeline.reader.Stats(), put)
+	read := s.pipeline.reader.Stats()
+	readReader(read, put)
+	s.pipeline.rollups.read(read.Windows, put)
 	readStore(s.pipeline.pool.Stats(), put)
 	put("store_dead_letters_bytes", float64(s.pipeline.dead.Size()))
 	readOrigins(s.pipeline.origins.Stats(), put)

@@ -3,12 +3,10 @@ package collector
 import (
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"flowsensor/internal/config"
 	"flowsensor/internal/enrich"
-	"flowsensor/internal/flow"
 	"flowsensor/internal/metrics"
 )
 
@@ -43,23 +41,6 @@ func located(path string, err error) error {
 		doc.Check("enrich."+e.Source.String(), e.Err)
 	}
 	return configError(doc.Err())
-}
-
-// explain adds to the records of a batch what the collector knows of them. It may be called for several batches at a time.
-func (p *pipeline) explain(b *flow.Batch) {
-	if b.Content == flow.DNSAnswers {
-		p.names.learn(b)
-	}
-	if b.Content != flow.Flows {
-		return
-	}
-	b.Body = b.Body[:0] // it no longer says what the records say
-	b.Attributions = slices.Grow(b.Attributions[:0], len(b.Records))[:len(b.Records)]
-	clear(b.Attributions)
-	for i := range b.Records {
-		p.origins.Enrich(&b.Records[i], &b.Attributions[i])
-	}
-	p.names.fill(b)
 }
 
 // readOrigins puts the metrics of the files that are configured.

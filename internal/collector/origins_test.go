@@ -115,9 +115,9 @@ func TestOriginsReachTheRows(t *testing.T) {
 	}
 	for _, row := range rows {
 		want, not := `,out_if=9i,next_hop="192.0.2.254",src_mask=16i,dst_mask=0i,src_as=64500i,dst_as=64501i,`+
-			`src_as_name="Example, \"Inc.\"",dst_as_name="Two" `, "sampling"
+			`src_as_name="Example, \"Inc.\"",dst_as_name="Two",`, "sampling"
 		if strings.Contains(row, `src="203.0.113.1"`) {
-			want, not = `,dst_mask=24i,dst_as=64500i,dst_as_name="Example, \"Inc.\"" `, "src_as"
+			want, not = `,dst_mask=24i,dst_as=64500i,dst_as_name="Example, \"Inc.\"",`, "src_as"
 		}
 		if !strings.Contains(row, want) || strings.Contains(row, not) {
 			t.Errorf("row %s\nwant %s, not %s", row, want, not)

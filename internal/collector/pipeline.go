@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"flowsensor/internal/daemon"
 	"flowsensor/internal/enrich"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
@@ -17,7 +18,7 @@ import (
 	"flowsensor/internal/store/influx"
 )
 
-// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> pool -> writer. What belongs to a role that the
+// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> roll-ups -> pool -> writer. What belongs to a role that the
 // process does not have is nil.
 type pipeline struct {
 	journal  *journal.Journal
@@ -29,6 +30,7 @@ type pipeline struct {
 	names   *nameBook
 	reader  *journal.Reader
 	origins *enrich.Origins
+	rollups *rollups
 	pool    *store.Pool
 	dead    *store.DeadLetters
 	writer  writer
@@ -48,7 +50,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.journal, err = journal.Open(c.journal(), log); err != nil {
+	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
+		return nil, configError(err) // another start would find the same
+	} else if err != nil {
 		return nil, err
 	}
 	p.appender = p.journal.Appender(p.appended)
@@ -78,12 +82,17 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.writer, err = newWriter(c.Store, log); err != nil {
 		return err
 	}
-	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Log: log}
+	if p.rollups, err = newRollups(c); err != nil {
+		return err
+	}
+	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Keep: p.rollups.keep, Log: log}
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err
 	}
 	p.names = newNameBook(c.Names)
-	p.reader = p.journal.Reader(p.submit)
+	p.rollups.pool, p.rollups.origins, p.rollups.names = p.pool, p.origins, p.names
+	p.reader = p.journal.Reader(p.pool.Submit)
+	p.reader.Gather(p.rollups.gatherer)
 	return nil
 }
 
@@ -106,8 +115,15 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 			return err
 		}
 	}
+	passed, err := daemon.PassedSockets()
+	if err != nil {
+		return err
+	}
+	if len(passed) > 0 {
+		log.Info("sockets are those that systemd passed: ingest.listen and ingest.processors are not used", "sockets", len(passed))
+	}
 	p.server, err = ingest.Listen(ingest.Config{
-		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		ID: c.name(), Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 		Agents: agents,
 	}, opener, log)
 	return err
@@ -134,12 +150,6 @@ func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
 		return ingest.Full
 	}
 	return ingest.Accepted
-}
-
-// submit is where the journal hands its batches over.
-func (p *pipeline) submit(b *flow.Batch) error {
-	p.explain(b)
-	return p.pool.Submit(b)
 }
 
 // release is where the pool gives its batches back.

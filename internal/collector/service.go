@@ -101,7 +101,7 @@ func (s *Service) Start(ctx context.Context) error {
 		return located(s.path, err)
 	}
 	s.pipeline = p
-	handler := metrics.Handler("flow_collector", metricDefs, s.readMetrics)
+	handler := metrics.Handler("flow_collector", Metrics(), s.readMetrics)
 	if s.page, err = daemon.NewPage(s.config.HTTP.Listen, handler, s.monitor.Healthy); err != nil {
 		return errors.Join(err, p.close())
 	}
@@ -236,13 +236,18 @@ func (s *Service) Status() string {
 		l.received, sensors, l.refused, l.written, kept.Bytes, kept.Age.Round(time.Second))
 }
 
-// Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials.
+// Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials,
+// and at the end of the windows under way networks, roles and roll-ups.
 func (s *Service) Reload(context.Context) error {
 	next, err := loadWithKeys(s.path)
 	if err != nil {
 		return err
 	}
 	opener, err := newOpener(next)
+	if err != nil {
+		return err
+	}
+	setup, err := newRollupSetup(next)
 	if err != nil {
 		return err
 	}
@@ -264,8 +269,12 @@ func (s *Service) Reload(context.Context) error {
 	}
 	s.config.Sensors, s.config.Ingest.TTL, s.config.Ingest.Skew = next.Sensors, next.Ingest.TTL, next.Ingest.Skew
 	s.config.LegacyAgents = next.LegacyAgents
+	if s.pipeline.rollups != nil {
+		s.pipeline.rollups.use(setup)
+	}
+	s.config.Networks, s.config.RoleRules, s.config.ServicePorts, s.config.Rollup = next.Networks, next.RoleRules, next.ServicePorts, next.Rollup
 	if changed := config.Differences(s.config, next); len(changed) > 0 {
-		s.log.Warn("sensors, keys and clock limits were read again; other changes need a restart", "sections", changed)
+		s.log.Warn("sensors, keys, clock limits, networks, roles and roll-ups were read again; other changes need a restart", "sections", changed)
 	}
 	return nil
 }

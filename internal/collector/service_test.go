@@ -17,7 +17,13 @@ import (
 	"flowsensor/internal/seal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childConfig); path != "" {
+		child(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // configured writes a key and a configuration, and loads it.
 func configured(t *testing.T, more string) (string, collector.Config) {

@@ -33,11 +33,14 @@ func (c *Config) validate(doc *config.Document) {
 	doc.Check("report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	c.validateRoles(doc)
 	if c.ingests() {
-		c.validateSensors(doc)
+		if len(c.Sensors)+len(c.LegacyAgents) == 0 {
+			doc.Checkf("sensor", "no sensor may send: `flow-collector sensor add` adds one")
+		}
 		c.validateLegacyAgents(doc)
 	}
 	c.Ingest.validate(doc)
 	c.validateAttribution(doc)
+	c.validateRollup(doc)
 	doc.Check("journal", c.journal().Validate())
 	doc.Check("names", c.Names.names().Validate())
 	c.Dnstap.validate(doc)
@@ -68,35 +71,6 @@ func (c *Config) validateRoles(doc *config.Document) {
 		doc.Checkf("roles", "the process would do nothing: want \"ingest\", \"write\" or both")
 	case c.ingests() != c.writes() && c.Journal.URL == "":
 		doc.Checkf("roles", "one role alone needs a journal that the other role reaches too: set journal.url")
-	}
-}
-
-func (c *Config) validateSensors(doc *config.Document) {
-	if len(c.Sensors) == 0 && len(c.LegacyAgents) == 0 {
-		doc.Checkf("sensor", "no sensor may send: add [[sensor]] with id and key_files")
-	}
-	seen := make(map[string]bool)
-	for i, s := range c.Sensors {
-		at := fmt.Sprintf("sensor[%d].", i)
-		doc.Check(at+"id", seal.ValidID(s.ID))
-		if seen[s.ID] {
-			doc.Checkf(at+"id", "%q stands twice", s.ID)
-		}
-		seen[s.ID] = true
-		if n := len(s.KeyFiles); n == 0 || n > seal.MaxKeys {
-			doc.Checkf(at+"key_files", "%d files: want 1 to %d, the newest key first", n, seal.MaxKeys)
-		}
-		if _, err := prefixes(s.Prefixes); err != nil {
-			doc.Check(at+"prefixes", err)
-		}
-	}
-}
-
-// validateKeys reads the key files.
-func (c *Config) validateKeys(doc *config.Document) {
-	for i := range c.Sensors {
-		_, err := c.Sensors[i].keys()
-		doc.Check(fmt.Sprintf("sensor[%d].key_files", i), err)
 	}
 }
 

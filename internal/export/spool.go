@@ -121,6 +121,9 @@ func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, e
 	if err == nil {
 		return s, sent, nil
 	}
+	if errors.Is(err, ErrFormat) {
+		return nil, nil, err
+	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("spool %s: %w (the sensor's user must be able to write there)", s.path, err)
 	}
@@ -145,7 +148,7 @@ func (s *spool) open() (sent []spoolSent, err error) {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			_, err := tx.CreateBucketIfNotExists(batchBucket)
 			_, also := tx.CreateBucketIfNotExists(sentBucket)
-			return errors.Join(err, also)
+			return errors.Join(err, also, s.checkFormat(tx))
 		})
 	})
 	if err == nil {

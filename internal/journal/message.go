@@ -36,7 +36,7 @@ const (
 // Why a message cannot be read.
 var (
 	errMagic     = errors.New("not a message of the journal")
-	errVersion   = errors.New("the message's version is not spoken here: a newer collector wrote it")
+	errVersion   = errors.New("a newer flow-collector wrote this: install that version here too; its format is not spoken here")
 	errMalformed = errors.New("entry is malformed")
 )
 
@@ -59,7 +59,7 @@ func readHeader(message []byte) ([]byte, error) {
 	case len(message) < headerLen || message[0] != 'f' || message[1] != 'j':
 		return nil, errMagic
 	case message[2] != messageVersion:
-		return nil, fmt.Errorf("%w: %d", errVersion, message[2])
+		return nil, fmt.Errorf("message: %w: %d", errVersion, message[2])
 	}
 	return message[headerLen:], nil
 }

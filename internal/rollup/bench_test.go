@@ -80,7 +80,7 @@ func BenchmarkParseAndAdd(b *testing.B) {
 	for i := 0; i < len(records); {
 		for e.Reset(); i < len(records) && e.Add(&records[i], "eth0"); i++ {
 		}
-		bodies = append(bodies, e.AppendBody(nil, wire.Numbers{Seq: uint64(i), Base: noon}))
+		bodies = append(bodies, e.AppendBody(nil, wire.Numbers{Seq: 1, Base: noon}))
 	}
 	s, err := rollup.NewShard(rollup.DefaultConfig())
 	if err != nil {

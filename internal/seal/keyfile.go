@@ -12,6 +12,8 @@ import (
 // maxKeyFile is generous: a key is 44 characters and a newline.
 const maxKeyFile = 1024
 
+const remedy = "chmod 0640, with the service's group"
+
 // ErrKeyFile says that a key file is refused for what it is, before its content counts.
 var ErrKeyFile = errors.New("key file refused")
 
@@ -21,6 +23,9 @@ var ErrKeyFile = errors.New("key file refused")
 func LoadKeyFile(path string) (Key, error) {
 	// Not blocking: opening a FIFO would wait for its writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return Key{}, fmt.Errorf("key file: %w: %s", err, remedy)
+	}
 	if err != nil {
 		return Key{}, fmt.Errorf("key file: %w", err)
 	}
@@ -45,7 +50,6 @@ func LoadKeyFile(path string) (Key, error) {
 
 // CheckFile judges by its mode whether a file may hold a key.
 func CheckFile(mode fs.FileMode) error {
-	const remedy = "chmod 0640, with the service's group"
 	switch {
 	case !mode.IsRegular():
 		return fmt.Errorf("it is not a regular file (%s)", mode)

@@ -93,7 +93,11 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 	ec.SpoolSize, ec.SpoolDir = int64(c.Export.SpoolSize.Int()), c.Export.SpoolDir
 	ec.MaxDatagram, ec.FlushInterval, ec.Queue = c.Export.MaxDatagram, c.Export.FlushInterval.D(), c.Export.Queue
 	ec.Keeping, ec.StateDir, ec.Moved = keeping, c.StateDir, moved
-	return export.NewSender(ec, log)
+	sender, err := export.NewSender(ec, log)
+	if errors.Is(err, export.ErrFormat) {
+		return nil, configError(err) // another start would find the same
+	}
+	return sender, err
 }
 
 // exclusions names the sensor's own traffic for the captures' filters.

@@ -160,11 +160,15 @@ func (c *ExportConfig) validate(doc *config.Document) {
 	if n := c.SpoolSize.Int(); n != 0 && (n < minSpool || n > maxSpool) {
 		doc.Checkf("export.spool_size", "%s: want 0 for none, or 1MiB to 1TiB", c.SpoolSize)
 	}
-	if c.KeyFile == "" {
-		doc.Checkf("export.key_file", "must name the file with the Fernet key (`flow-sensor keygen` makes one)")
-	}
+	c.validateKeyFile(doc)
 	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, minDatagram, maxDatagram))
 	doc.Check("export.flush_interval", config.DurationBetween(c.FlushInterval, 10*time.Millisecond, time.Minute))
 	doc.Check("export.report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	doc.Check("export.queue", config.Between(c.Queue, 1, 1<<16))
+}
+
+func (c *ExportConfig) validateKeyFile(doc *config.Document) {
+	if c.KeyFile == "" {
+		doc.Checkf("export.key_file", "must name the file with the Fernet key (`flow-sensor keygen` makes one)")
+	}
 }

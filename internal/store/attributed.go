@@ -12,7 +12,7 @@ func (e *Encoder) withhold(b *flow.Batch, i int) bool {
 		return false
 	}
 	a := &b.Attributions[i]
-	return a.Drop || e.Keep != nil && !e.Keep(a)
+	return a.Drop || e.Keep != nil && !e.Keep(a, b.Networks)
 }
 
 // attribution adds what was made of a record, where it is known. These are fields: other rules must not turn a record that

@@ -25,7 +25,7 @@ type Encoder struct {
 	scratch []byte
 
 	// Keep says which attributed records get a line; all but discarded ones when nil.
-	Keep func(*flow.Attribution) bool
+	Keep func(*flow.Attribution, flow.Networks) bool
 	// Withheld adds up the records that got none for it.
 	Withheld Count
 }

@@ -28,7 +28,7 @@ type fake struct {
 	// keep says which lines are kept although judge gave an error.
 	keep func(line string) bool
 	// wanted is the pool's Deps.Keep.
-	wanted func(*flow.Attribution) bool
+	wanted func(*flow.Attribution, flow.Networks) bool
 }
 
 func (f *fake) Write(_ context.Context, lines store.Lines) error {

@@ -26,7 +26,7 @@ type Deps struct {
 	// so it must be safe for concurrent use and quick.
 	Release func(*flow.Batch, Outcome)
 	// Keep says which attributed records are written as points of their own; all when nil. What a rule discards is not.
-	Keep func(*flow.Attribution) bool
+	Keep func(*flow.Attribution, flow.Networks) bool
 	Log  *slog.Logger
 	// Now is the clock of statistics and log lines; time.Now when nil.
 	Now func() time.Time
@@ -39,7 +39,7 @@ type Pool struct {
 	writer  Writer
 	dead    *DeadLetters
 	release func(*flow.Batch, Outcome)
-	keep    func(*flow.Attribution) bool
+	keep    func(*flow.Attribution, flow.Networks) bool
 	log     *slog.Logger
 	now     func() time.Time
 	health  *health
@@ -78,7 +78,7 @@ func NewPool(cfg Config, d Deps) (*Pool, error) {
 		p.release = func(*flow.Batch, Outcome) {}
 	}
 	if p.keep == nil {
-		p.keep = func(*flow.Attribution) bool { return true }
+		p.keep = func(*flow.Attribution, flow.Networks) bool { return true }
 	}
 	p.health = newHealth(p.log, p.now)
 	p.lineSize.Store(300)

@@ -162,7 +162,7 @@ func TestAttributed(t *testing.T) {
 	}
 	b.Attributions[1].Drop = true
 	b.Attributions[2].Evidence, b.Attributions[2].ServerNetwork = flow.EvidenceTie, 1
-	f := &fake{wanted: func(a *flow.Attribution) bool { return a.ClientNetwork == 1 || a.Evidence == 0 }}
+	f := &fake{wanted: func(a *flow.Attribution, _ flow.Networks) bool { return a.ClientNetwork == 1 || a.Evidence == 0 }}
 	s := newSetup(t, small(), f, 1<<20)
 	s.start()
 	if err := s.Submit(b); err != nil {
