@@ -21,6 +21,7 @@ type rollups struct {
 	config  atomic.Pointer[rollupSetup]
 	pool    *store.Pool
 	origins *enrich.Origins
+	names   *nameBook
 	shards  int // as configured
 
 	mu    sync.Mutex // protects rollers
@@ -122,6 +123,9 @@ func (r *roller) prepare() {
 // Add implements journal.Gatherer.
 func (r *roller) Add(b *flow.Batch) {
 	b.Attributions, b.Networks = b.Attributions[:0], nil
+	if b.Content == flow.DNSAnswers {
+		r.names.learn(b)
+	}
 	if b.Content != flow.Flows {
 		return
 	}
@@ -130,6 +134,7 @@ func (r *roller) Add(b *flow.Batch) {
 	for i := range b.Records {
 		r.origins.Enrich(&b.Records[i], &b.Attributions[i])
 	}
+	r.names.fill(b)
 	r.shard.Add(b, b.Attributions)
 }
 
