@@ -75,6 +75,11 @@ bench-peers: build ## race flow-sensor against the probes that Debian has, as ro
 	@$(NEED) $(PEER_NEEDS)
 	PATH=$$PATH:/usr/sbin:/sbin go run ./internal/bench/peers $(if $(QUICK),-quick)
 
+.PHONY: bench-store
+bench-store: ## what an InfluxDB takes from the collector's writer, beside a loader that only posts; under a minute
+	@$(NEED) influxd:influxdb taskset:util-linux
+	go run ./internal/bench/store
+
 .PHONY: demo
 demo: build ## watch two namespaces talk through a mirror port; INFLUXDB=1 writes into a real InfluxDB
 	@$(NEED) $(DEMO_NEEDS) $(if $(filter 1,$(INFLUXDB)),influxd:influxdb)
