@@ -59,6 +59,7 @@ var allowed = map[string]string{
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",
+	"bench/store":    "flow store store/influx store/influxtest",
 	"bench/trace":    "",
 	"cli/clitest":    "",
 	"e2e":            "",
