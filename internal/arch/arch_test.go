@@ -27,6 +27,7 @@ var allowed = map[string]string{
 	"seal": "",
 	// the collector's stages
 	"ingest":       "flow seal wire",
+	"journal":      "flow wire",
 	"store":        "flow",
 	"store/files":  "store",
 	"store/influx": "store",
@@ -40,7 +41,7 @@ var allowed = map[string]string{
 	"metrics": "",
 	// the two assemblies
 	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon flow ingest metrics seal store store/files store/influx",
+	"collector": "build config daemon flow ingest journal metrics seal store store/files store/influx",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",

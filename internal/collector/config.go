@@ -2,10 +2,12 @@ package collector
 
 import (
 	"path/filepath"
+	"slices"
 	"time"
 
 	"flowsensor/internal/config"
 	"flowsensor/internal/ingest"
+	"flowsensor/internal/journal"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
@@ -14,12 +16,17 @@ import (
 
 // Config is the collector's configuration file. The keys are described in etc/collector.toml, which holds all of them.
 type Config struct {
+	ID       string         `toml:"id"`
 	StateDir string         `toml:"state_dir"`
+	Roles    []string       `toml:"roles"`
 	Sensors  []SensorConfig `toml:"sensor"`
 	Ingest   IngestConfig   `toml:"ingest"`
+	Journal  JournalConfig  `toml:"journal"`
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
 	Log      LogConfig      `toml:"log"`
+
+	ReportInterval config.Duration `toml:"report_interval"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -36,6 +43,24 @@ type IngestConfig struct {
 	ReceiveBuffer config.Size     `toml:"receive_buffer"`
 	TTL           config.Duration `toml:"ttl"`
 	Skew          config.Duration `toml:"skew"`
+}
+
+// JournalConfig is [journal].
+type JournalConfig struct {
+	Directory       string          `toml:"directory"`
+	MaxSize         config.Size     `toml:"max_size"`
+	MinFree         config.Size     `toml:"min_free"`
+	Shards          int             `toml:"shards"`
+	GroupSize       config.Size     `toml:"group_size"`
+	GroupAge        config.Duration `toml:"group_age"`
+	Queue           config.Size     `toml:"queue"`
+	Lease           config.Duration `toml:"lease"`
+	URL             string          `toml:"url"`
+	Replicas        int             `toml:"replicas"`
+	CredentialsFile string          `toml:"credentials_file"`
+	CAFile          string          `toml:"ca_file"`
+	CertFile        string          `toml:"cert_file"`
+	CertKeyFile     string          `toml:"cert_key_file"`
 }
 
 // StoreConfig is [store] with its tables.
@@ -108,14 +133,25 @@ const (
 	kindInflux = "influxdb"
 )
 
+// Roles of a process.
+const (
+	roleIngest = "ingest"
+	roleWrite  = "write"
+)
+
 // Defaults is the configuration of an empty file, but for paths below state_dir, which Load fills in.
 func Defaults() Config {
-	pool, lines := store.DefaultConfig(), files.DefaultConfig()
+	pool, lines, kept := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig()
 	return Config{
-		StateDir: "/var/lib/flow-collector",
+		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite},
 		Ingest: IngestConfig{
 			Listen: []string{"0.0.0.0:9999", "[::]:9999"}, ReceiveBuffer: ingest.DefaultReceiveBuffer,
 			TTL: config.Duration(seal.DefaultTTL), Skew: config.Duration(seal.DefaultSkew),
+		},
+		Journal: JournalConfig{
+			MaxSize: config.Size(kept.MaxSize), MinFree: config.Size(kept.MinFree), Shards: kept.Shards,
+			GroupSize: config.Size(kept.GroupBytes), GroupAge: config.Duration(kept.GroupAge), Queue: config.Size(kept.Queue),
+			Lease: config.Duration(kept.LeaseTTL), Replicas: kept.Replicas,
 		},
 		Store: StoreConfig{
 			Kind: kindFiles, Writers: pool.Writers, Queue: pool.Queue, Lines: pool.Lines, Size: config.Size(pool.Bytes),
@@ -127,8 +163,8 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"},
-		Log:  LogConfig{Level: "info", Format: "auto"},
+		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"}, ReportInterval: config.Duration(10 * time.Second),
+		Log: LogConfig{Level: "info", Format: "auto"},
 	}
 }
 
@@ -139,6 +175,9 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	if c.Journal.Directory == "" {
+		c.Journal.Directory = filepath.Join(c.StateDir, "journal")
+	}
 	if c.Store.Files.Directory == "" {
 		c.Store.Files.Directory = filepath.Join(c.StateDir, "lines")
 	}
@@ -147,6 +186,22 @@ func Load(path string) (Config, error) {
 	}
 	c.validate(doc)
 	return c, doc.Err()
+}
+
+// ingests and writes say what the process does.
+func (c *Config) ingests() bool { return slices.Contains(c.Roles, roleIngest) }
+
+func (c *Config) writes() bool { return slices.Contains(c.Roles, roleWrite) }
+
+// journal gives the journal's configuration. What its reader hands on fits into the store's queue.
+func (c *Config) journal() journal.Config {
+	k, jc := c.Journal, journal.DefaultConfig()
+	jc.Dir, jc.MaxSize, jc.MinFree = k.Directory, int64(k.MaxSize), int64(k.MinFree)
+	jc.Shards, jc.GroupBytes, jc.GroupAge, jc.Queue = k.Shards, k.GroupSize.Int(), k.GroupAge.D(), k.Queue.Int()
+	jc.LeaseTTL, jc.URL, jc.Replicas, jc.CredentialsFile = k.Lease.D(), k.URL, k.Replicas, k.CredentialsFile
+	jc.TLS = journal.TLS{CAFile: k.CAFile, CertFile: k.CertFile, KeyFile: k.CertKeyFile}
+	jc.InFlight = c.Store.Queue
+	return jc
 }
 
 // pool gives the pool's bounds.
@@ -180,5 +235,9 @@ func (c *InfluxConfig) influx() influx.Config {
 	}
 }
 
-// stopTimeout bounds the end: what the sockets and the queue hold is written by then, or counted.
-const stopTimeout = 20 * time.Second
+// stopTimeout bounds the end: what the sockets hold is in the journal by then, and what is in the journal is written or
+// stays there.
+const (
+	stopTimeout  = 20 * time.Second
+	writeTimeout = 12 * time.Second // for what the journal holds
+)

@@ -35,6 +35,7 @@ func TestExampleShowsEveryDefault(t *testing.T) {
 	want.Sensors = []collector.SensorConfig{{
 		ID: "sensor-1", KeyFiles: []string{"/etc/flow-collector/keys/sensor-1.key"}, Prefixes: []string{},
 	}}
+	want.Journal.Directory = "/var/lib/flow-collector/journal"
 	want.Store.Files.Directory = "/var/lib/flow-collector/lines"
 	want.Store.DeadLetters.Path = "/var/lib/flow-collector/dead-letters.lp"
 	if !reflect.DeepEqual(got, want) {

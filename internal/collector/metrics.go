@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"flowsensor/internal/ingest"
+	"flowsensor/internal/journal"
 	"flowsensor/internal/metrics"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
@@ -20,9 +21,12 @@ var metricDefs = []metrics.Def{
 	{Name: "accepted_records_total", Help: "Records of the batches that were handed over."},
 	{Name: "accepted_packets_total", Help: "Packets in those records."},
 	{Name: "accepted_bytes_total", Help: "IP bytes in those records."},
-	{Name: "queue_full_records_total", Help: "Records of authentic batches lost because the store's queue was full."},
+	{Name: "queue_full_records_total", Help: "Records of authentic batches refused because the journal had no room; the sensors keep them."},
 	{Name: "queue_full_packets_total", Help: "Packets in those records."},
 	{Name: "queue_full_bytes_total", Help: "IP bytes in those records."},
+	{Name: "durable_records_total", Help: "Records of the batches that are durable; they are acknowledged to the sensors."},
+	{Name: "lost_records_total", Help: "Records of accepted batches that did not become durable; the sensors send them again."},
+	{Name: "answers_total", Help: "Answers to sensors, by what became of them.", Labels: []string{"outcome"}},
 	{Name: "socket_datagrams_total", Help: "Datagrams read, by socket.", Labels: []string{"socket", "address"}},
 	{Name: "socket_kernel_drops_total", Help: "Datagrams the kernel dropped because the receive buffer was full.", Labels: []string{"socket", "address"}},
 	{Name: "socket_receive_buffer_bytes", Help: "Receive buffer as the kernel granted it.", Labels: []string{"socket", "address"}},
@@ -31,13 +35,37 @@ var metricDefs = []metrics.Def{
 	{Name: "sensor_missing_datagrams", Help: "Datagrams the sensor sent that did not arrive, by the gaps that stand now.", Labels: []string{"sensor"}},
 	{Name: "sensor_clock_offset_seconds", Help: "The sensor's clock minus the collector's at its latest datagram.", Labels: []string{"sensor"}},
 	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram; absent before the first.", Labels: []string{"sensor"}},
+	{Name: "journal_up", Help: "1 once JetStream was reached."},
+	{Name: "journal_messages", Help: "Messages that wait in the journal."},
+	{Name: "journal_bytes", Help: "Octets that wait in the journal."},
+	{Name: "journal_max_bytes", Help: "Octets that the journal holds at most."},
+	{Name: "journal_age_seconds", Help: "Age of the oldest message in the journal, 0 where there is none."},
+	{Name: "journal_appended_records_total", Help: "Records taken for the journal."},
+	{Name: "journal_published_batches_total", Help: "Batches that became durable in the journal."},
+	{Name: "journal_unknown_batches_total", Help: "Batches given up at the end, which the journal may have or not."},
+	{Name: "journal_published_messages_total", Help: "Messages that became durable."},
+	{Name: "journal_published_bytes_total", Help: "Octets in these messages."},
+	{Name: "journal_publish_failures_total", Help: "Tries to publish that were repeated."},
+	{Name: "journal_publish_seconds_total", Help: "Time spent in publishing, syncing included."},
+	{Name: "journal_pending_bytes", Help: "Octets taken that are not durable yet."},
+	{Name: "journal_blocked_shards", Help: "Shards whose last message found no room."},
+	{Name: "journal_read_messages_total", Help: "Messages read from the journal."},
+	{Name: "journal_redelivered_messages_total", Help: "Messages that came again and were skipped."},
+	{Name: "journal_duplicate_records_total", Help: "Records of batches that the checkpoint knew: not written again."},
+	{Name: "journal_stored_records_total", Help: "Records whose message may leave the journal."},
+	{Name: "journal_in_flight_records", Help: "Records read from the journal that are not stored."},
+	{Name: "journal_checkpoints_total", Help: "Checkpoints stored."},
+	{Name: "journal_sessions_total", Help: "Times this process became the writer of a shard."},
+	{Name: "journal_fenced_total", Help: "Times another writer took a shard over."},
+	{Name: "journal_unreadable_messages_total", Help: "Messages set aside because they cannot be read."},
+	{Name: "journal_active_shards", Help: "Shards that this process writes."},
 	{Name: "store_submitted_records_total", Help: "Records given to the store."},
 	{Name: "store_written_records_total", Help: "Records that are durable."},
 	{Name: "store_pending_records", Help: "Records that wait or are being written."},
 	{Name: "store_dead_lettered_records_total", Help: "Records in the dead-letter file, by reason.", Labels: []string{"reason"}},
-	{Name: "store_dropped_records_total", Help: "Records lost, by reason.", Labels: []string{"reason"}},
-	{Name: "store_dropped_packets_total", Help: "Packets in the records lost, by reason.", Labels: []string{"reason"}},
-	{Name: "store_dropped_bytes_total", Help: "IP bytes in the records lost, by reason.", Labels: []string{"reason"}},
+	{Name: "store_dropped_records_total", Help: "Records that were not written in the end, by reason; the journal has them still.", Labels: []string{"reason"}},
+	{Name: "store_dropped_packets_total", Help: "Packets in these records.", Labels: []string{"reason"}},
+	{Name: "store_dropped_bytes_total", Help: "IP bytes in these records.", Labels: []string{"reason"}},
 	{Name: "store_requests_total", Help: "Writes tried."},
 	{Name: "store_retries_total", Help: "Writes repeated after a pause."},
 	{Name: "store_splits_total", Help: "Writes repeated in parts."},
@@ -53,7 +81,15 @@ var metricDefs = []metrics.Def{
 
 // readMetrics reads every metric; any goroutine may call it.
 func (s *Service) readMetrics(put metrics.Put) {
-	readIngest(s.pipeline.server.Stats(), put)
+	readJournal(s.pipeline.journal.Stats(), put)
+	if s.pipeline.server != nil {
+		readIngest(s.pipeline.server.Stats(), put)
+		readAppender(s.pipeline.appender.Stats(), put)
+	}
+	if s.pipeline.pool == nil {
+		return
+	}
+	readReader(s.pipeline.reader.Stats(), put)
 	readStore(s.pipeline.pool.Stats(), put)
 	put("store_dead_letters_bytes", float64(s.pipeline.dead.Size()))
 	switch w := s.pipeline.writer.(type) {
@@ -85,6 +121,11 @@ func readIngest(st ingest.Stats, put metrics.Put) {
 	put("queue_full_records_total", float64(st.QueueFull.Records))
 	put("queue_full_packets_total", float64(st.QueueFull.Packets))
 	put("queue_full_bytes_total", float64(st.QueueFull.Bytes))
+	put("durable_records_total", float64(st.Durable.Records))
+	put("lost_records_total", float64(st.Lost.Records))
+	put("answers_total", float64(st.Answers.Sent), "sent")
+	put("answers_total", float64(st.Answers.Failed), "failed")
+	put("answers_total", float64(st.Answers.Unfit), "unfit")
 	for i, sock := range st.Sockets {
 		labels := []string{strconv.Itoa(i), sock.Local.String()}
 		put("socket_datagrams_total", float64(sock.Datagrams), labels...)
@@ -104,6 +145,43 @@ func readIngest(st ingest.Stats, put metrics.Put) {
 			put("sensor_last_seen_timestamp_seconds", float64(sensor.LastSeen.UnixMilli())/1e3, sensor.ID)
 		}
 	}
+}
+
+func readJournal(st journal.Stats, put metrics.Put) {
+	up := 0.0
+	if st.Known {
+		up = 1
+	}
+	put("journal_up", up)
+	put("journal_messages", float64(st.Messages))
+	put("journal_bytes", float64(st.Bytes))
+	put("journal_max_bytes", float64(st.MaxBytes))
+	put("journal_age_seconds", st.Age.Seconds())
+}
+
+func readAppender(st journal.AppendStats, put metrics.Put) {
+	put("journal_appended_records_total", float64(st.Appended.Records))
+	put("journal_published_batches_total", float64(st.Published))
+	put("journal_unknown_batches_total", float64(st.Unknown))
+	put("journal_published_messages_total", float64(st.Messages))
+	put("journal_published_bytes_total", float64(st.Octets))
+	put("journal_publish_failures_total", float64(st.Failures))
+	put("journal_publish_seconds_total", st.PublishTime.Seconds())
+	put("journal_pending_bytes", float64(st.Pending))
+	put("journal_blocked_shards", float64(st.Blocked))
+}
+
+func readReader(st journal.ReadStats, put metrics.Put) {
+	put("journal_read_messages_total", float64(st.Messages))
+	put("journal_redelivered_messages_total", float64(st.Redelivered))
+	put("journal_duplicate_records_total", float64(st.Duplicates.Records))
+	put("journal_stored_records_total", float64(st.Stored.Records))
+	put("journal_in_flight_records", float64(st.InFlight))
+	put("journal_checkpoints_total", float64(st.Checkpoints))
+	put("journal_sessions_total", float64(st.Sessions))
+	put("journal_fenced_total", float64(st.Fenced))
+	put("journal_unreadable_messages_total", float64(st.Unreadable))
+	put("journal_active_shards", float64(st.Active))
 }
 
 func readStore(st store.Stats, put metrics.Put) {

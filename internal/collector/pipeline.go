@@ -8,15 +8,22 @@ import (
 
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
+	"flowsensor/internal/journal"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
 	"flowsensor/internal/store/influx"
 )
 
-// pipeline is the collector's parts, wired: sockets -> ingest -> pool -> writer.
+// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> pool -> writer. What belongs to a role that the
+// process does not have is nil.
 type pipeline struct {
+	journal  *journal.Journal
+	appender *journal.Appender
+	// role ingest
 	server *ingest.Server
+	// role write
+	reader *journal.Reader
 	pool   *store.Pool
 	dead   *store.DeadLetters
 	writer writer
@@ -36,30 +43,87 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	opener, err := newOpener(c)
-	if err != nil {
+	if p.journal, err = journal.Open(c.journal(), log); err != nil {
 		return nil, err
 	}
+	p.appender = p.journal.Appender(p.appended)
+	if c.writes() {
+		if err := p.openWrite(c, log); err != nil {
+			return nil, err
+		}
+	}
+	if c.ingests() {
+		if err := p.openIngest(c, log); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// openWrite is the way from the journal to the database.
+func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.dead, err = store.OpenDeadLetters(store.DeadLetterConfig{
 		Path: c.Store.DeadLetters.Path, MaxSize: int64(c.Store.DeadLetters.MaxSize),
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	if p.writer, err = newWriter(c.Store, log); err != nil {
-		return nil, err
+		return err
 	}
-	release := func(b *flow.Batch, _ store.Outcome) { p.server.Release(b) }
-	if p.pool, err = store.NewPool(c.Store.pool(), store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: release, Log: log}); err != nil {
-		return nil, err
+	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Log: log}
+	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
+		return err
+	}
+	p.reader = p.journal.Reader(p.pool.Submit)
+	return nil
+}
+
+// openIngest is the way from the network to the journal.
+func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
+	opener, err := newOpener(c)
+	if err != nil {
+		return err
 	}
 	addresses, err := c.Ingest.addresses()
 	if err != nil {
-		return nil, configError(err)
+		return configError(err)
 	}
 	p.server, err = ingest.Listen(ingest.Config{
-		Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 	}, opener, log)
-	return p, err
+	return err
+}
+
+// appended is where the journal gives its batches back. A report of our own goes nowhere from here.
+func (p *pipeline) appended(b *flow.Batch, o journal.Outcome) {
+	if b.Content != flow.CollectorReadings {
+		p.server.Settle(b, settled(o))
+	}
+}
+
+// settled is what the sensor is to be told of a batch that the journal has done with.
+func settled(o journal.Outcome) ingest.Result {
+	if o == journal.Durable {
+		return ingest.Durable
+	}
+	return ingest.Lost
+}
+
+// sink is where ingest hands its batches over. It never blocks.
+func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
+	if err := p.appender.Append(b); err != nil {
+		return ingest.Full
+	}
+	return ingest.Accepted
+}
+
+// release is where the pool gives its batches back.
+func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
+	if outcome == store.Stored {
+		p.reader.Stored(b)
+	} else {
+		p.reader.Unstored(b)
+	}
 }
 
 // newOpener loads the keys.
@@ -107,19 +171,14 @@ func opened[W writer](w W, err error) (writer, error) {
 	return w, nil
 }
 
-// sink is where ingest hands its batches over. It never blocks.
-func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
-	if err := p.pool.Submit(b); err != nil {
-		return ingest.Full
-	}
-	return ingest.Accepted
-}
-
 // close lets go of everything that is open. The pool must have been drained.
 func (p *pipeline) close() error {
 	var errs []error
 	if p.server != nil {
 		errs = append(errs, p.server.Close())
+	}
+	if p.journal != nil {
+		errs = append(errs, p.journal.Close())
 	}
 	if p.writer != nil {
 		errs = append(errs, p.writer.Close())

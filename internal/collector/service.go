@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"flowsensor/internal/build"
@@ -28,9 +29,12 @@ type Service struct {
 	page     *daemon.Page
 	failed   chan error
 
-	stopIngest, stopPool, stopPage context.CancelFunc
+	reporter       *reporter
+	reportsSkipped atomic.Uint64
 
-	ingest, pool, pages sync.WaitGroup
+	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports context.CancelFunc
+
+	ingest, appending, reading, pool, pages, reports sync.WaitGroup
 }
 
 // NewService makes a collector that is not running yet. path is where Reload finds the configuration.
@@ -61,8 +65,10 @@ func Check(path string, out io.Writer) error {
 	if err != nil {
 		return configError(err)
 	}
-	if _, err := newOpener(c); err != nil {
-		return err
+	if c.ingests() {
+		if _, err := newOpener(c); err != nil {
+			return err
+		}
 	}
 	return config.Write(out, c)
 }
@@ -80,14 +86,26 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	life := context.WithoutCancel(ctx) // an end comes by Stop, in order
 	receiving, stopIngest := context.WithCancel(life)
+	appending, stopAppend := context.WithCancel(life)
+	reading, stopRead := context.WithCancel(life)
 	writing, stopPool := context.WithCancel(life)
 	serving, stopPage := context.WithCancel(life)
-	s.stopIngest, s.stopPool, s.stopPage = stopIngest, stopPool, stopPage
-	for i, sock := range p.server.Stats().Sockets {
-		s.monitor.Watch(fmt.Sprintf("socket %d on %s", i, sock.Local), func() uint64 { return p.server.Stats().Sockets[i].Turns })
+	reporting, stopReports := context.WithCancel(life)
+	s.stopIngest, s.stopAppend, s.stopRead, s.stopPool, s.stopPage = stopIngest, stopAppend, stopRead, stopPool, stopPage
+	s.stopReports = stopReports
+	s.reporter = newReporter(s.config, time.Now())
+	s.reports.Go(func() { s.reporting(reporting, s.reporter) })
+	s.appending.Go(func() { s.fail(p.appender.Run(appending)) })
+	if p.pool != nil {
+		s.pool.Go(func() { s.fail(p.pool.Run(writing)) })
+		s.reading.Go(func() { s.fail(p.reader.Run(reading)) })
 	}
-	s.pool.Go(func() { s.fail(p.pool.Run(writing)) })
-	s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
+	if p.server != nil {
+		for i, sock := range p.server.Stats().Sockets {
+			s.monitor.Watch(fmt.Sprintf("socket %d on %s", i, sock.Local), func() uint64 { return p.server.Stats().Sockets[i].Turns })
+		}
+		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
+	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
 	return nil
 }
@@ -106,33 +124,80 @@ func (s *Service) fail(err error) {
 // Failed implements daemon.Service.
 func (s *Service) Failed() <-chan error { return s.failed }
 
-// Stop implements daemon.Service: the sockets are read to their end, then the pool writes what it has. What is not
-// written until ctx ends is counted.
+// Stop implements daemon.Service: the sockets are read to their end, what they held goes into the journal, and the journal
+// into the database as far as the time allows. The rest stays in the journal.
 func (s *Service) Stop(ctx context.Context) error {
+	p := s.pipeline
+	var errs []error
 	s.stopIngest()
 	s.ingest.Wait()
-	err := s.pipeline.pool.Drain(ctx)
-	s.stopPool()
-	s.pool.Wait()
+	s.stopReports()
+	s.reports.Wait()
+	s.report(s.reporter, time.Now())
+	errs = append(errs, p.appender.Drain(ctx))
+	s.stopAppend()
+	s.appending.Wait()
+	if p.reader != nil {
+		s.stopWriting(ctx)
+	}
 	s.logEnd()
 	s.stopPage()
 	s.pages.Wait()
-	return errors.Join(err, s.pipeline.close())
+	return errors.Join(append(errs, p.close())...)
+}
+
+// stopWriting writes what stands in the journal, within its share of the time.
+func (s *Service) stopWriting(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if err := s.pipeline.reader.Drain(ctx); err != nil {
+		s.log.Warn("the next start writes the rest", "error", err)
+	}
+	s.stopRead()
+	s.reading.Wait()
+	_ = s.pipeline.pool.Drain(ctx) // what it gives up stays in the journal
+	s.stopPool()
+	s.pool.Wait()
+}
+
+// ledger is what the processed records come to. What was given up at the end stands in the journal still.
+type ledger struct {
+	received, refused, appended        uint64
+	read, written, deadLettered, again uint64
+}
+
+func (s *Service) ledger() (l ledger) {
+	p := s.pipeline
+	if p.server != nil {
+		in := p.server.Stats()
+		l.received, l.refused = in.Accepted.Records+in.QueueFull.Records, in.QueueFull.Records
+		l.appended = p.appender.Stats().Appended.Records
+	}
+	if p.pool != nil {
+		out := p.pool.Stats()
+		l.read, l.written, l.deadLettered = out.Submitted.Records, out.Written.Records, deadTotal(&out)
+		l.again = droppedTotal(&out)
+	}
+	return l
 }
 
 // logEnd states the ledger of this life.
 func (s *Service) logEnd() {
-	in, out := s.pipeline.server.Stats(), s.pipeline.pool.Stats()
-	s.log.Info("ledger", "received_records", in.Accepted.Records+in.QueueFull.Records, "queue_full_records", in.QueueFull.Records,
-		"submitted_records", out.Submitted.Records, "written_records", out.Written.Records,
-		"dead_lettered_records", deadTotal(&out), "dropped_records", droppedTotal(&out))
+	l, kept := s.ledger(), s.pipeline.journal.Stats()
+	s.log.Info("ledger", "received_records", l.received, "journal_full_records", l.refused, "journaled_records", l.appended,
+		"read_records", l.read, "written_records", l.written, "dead_lettered_records", l.deadLettered,
+		"left_in_journal_records", l.again, "journal_messages", kept.Messages)
 }
 
 // Status implements daemon.Service.
 func (s *Service) Status() string {
-	in, out := s.pipeline.server.Stats(), s.pipeline.pool.Stats()
-	return fmt.Sprintf("%d records received from %d sensors, %d written, %d waiting, %d lost",
-		in.Accepted.Records, heard(in.Sensors), out.Written.Records, out.Pending.Records, droppedTotal(&out))
+	l, kept := s.ledger(), s.pipeline.journal.Stats()
+	sensors := 0
+	if s.pipeline.server != nil {
+		sensors = heard(s.pipeline.server.Stats().Sensors)
+	}
+	return fmt.Sprintf("%d records received from %d sensors, %d refused for want of room; %d written; journal %d bytes, %s old",
+		l.received, sensors, l.refused, l.written, kept.Bytes, kept.Age.Round(time.Second))
 }
 
 // Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials.
@@ -145,12 +210,15 @@ func (s *Service) Reload(context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A role that the process does not have has nothing to reload.
 	if w, ok := s.pipeline.writer.(interface{ Reload() error }); ok {
 		if err := w.Reload(); err != nil {
 			return err
 		}
 	}
-	s.pipeline.server.SetOpener(opener)
+	if s.pipeline.server != nil {
+		s.pipeline.server.SetOpener(opener)
+	}
 	s.config.Sensors, s.config.Ingest.TTL, s.config.Ingest.Skew = next.Sensors, next.Ingest.TTL, next.Ingest.Skew
 	if changed := config.Differences(s.config, next); len(changed) > 0 {
 		s.log.Warn("sensors, keys and clock limits were read again; other changes need a restart", "sections", changed)

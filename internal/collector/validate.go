@@ -13,20 +13,44 @@ import (
 const (
 	maxProcessors = 256
 	maxClock      = time.Hour
+	minQueue      = 8192
 )
 
 func (c *Config) validate(doc *config.Document) {
 	if c.StateDir == "" {
 		doc.Checkf("state_dir", "must name a directory")
 	}
-	c.validateSensors(doc)
+	if c.ID != "" {
+		doc.Check("id", seal.ValidID(c.ID))
+	}
+	if len(c.ID) > maxName {
+		doc.Checkf("id", "must not be longer than %d characters", maxName)
+	}
+	doc.Check("report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
+	c.validateRoles(doc)
+	if c.ingests() {
+		c.validateSensors(doc)
+	}
 	c.Ingest.validate(doc)
+	doc.Check("journal", c.journal().Validate())
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
+}
+
+func (c *Config) validateRoles(doc *config.Document) {
+	for _, role := range c.Roles {
+		doc.Check("roles", config.OneOf(role, roleIngest, roleWrite))
+	}
+	switch {
+	case len(c.Roles) == 0:
+		doc.Checkf("roles", "the process would do nothing: want \"ingest\", \"write\" or both")
+	case c.ingests() != c.writes() && c.Journal.URL == "":
+		doc.Checkf("roles", "one role alone needs a journal that the other role reaches too: set journal.url")
+	}
 }
 
 func (c *Config) validateSensors(doc *config.Document) {
@@ -100,6 +124,9 @@ func (c *IngestConfig) addresses() ([]netip.AddrPort, error) {
 
 func (c *StoreConfig) validate(doc *config.Document) {
 	doc.Check("store", c.pool().Validate())
+	if c.Queue < minQueue {
+		doc.Checkf("store.queue", "%d records: want %d or more, which is the longest batch", c.Queue, minQueue)
+	}
 	doc.Check("store.kind", config.OneOf(c.Kind, kindFiles, kindInflux))
 	doc.Check("store.files.compression", config.OneOf(c.Files.Compression, "none", "gzip"))
 	if c.Kind == kindFiles {

@@ -188,15 +188,15 @@ func wantOf(t *testing.T, row influxtest.Row) want {
 	return w
 }
 
-func number(t *testing.T, row influxtest.Row, field string) int64 {
-	t.Helper()
+func number(tb testing.TB, row influxtest.Row, field string) int64 {
+	tb.Helper()
 	n, ok := row[field].(json.Number)
 	if !ok {
-		t.Fatalf("%s is %v in %v", field, row[field], row)
+		tb.Fatalf("%s is %v in %v", field, row[field], row)
 	}
 	i, err := n.Int64()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return i
 }

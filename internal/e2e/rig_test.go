@@ -25,7 +25,7 @@ const (
 
 // rig is both programs in the namespace of a mirror port, and what they need.
 type rig struct {
-	t    *testing.T
+	t    testing.TB
 	span *testnet.Net
 	// sensing and collecting are where the programs run, the mirror's namespace unless a test says otherwise.
 	sensing, collecting *testnet.Host
@@ -37,30 +37,30 @@ type rig struct {
 }
 
 // programs builds both programs once for all tests, without the race detector: as they are shipped.
-func programs(t *testing.T) string {
-	t.Helper()
+func programs(tb testing.TB) string {
+	tb.Helper()
 	dir, err := filepath.Abs("../../bin/e2e")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, name := range []string{"sensor", "collector"} {
 		out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "flow-"+name), "flowsensor/"+name).CombinedOutput()
 		if err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
+			tb.Fatalf("build %s: %v\n%s", name, err, out)
 		}
 	}
 	return dir
 }
 
 // newRig makes the network and the keys.
-func newRig(t *testing.T) *rig {
-	t.Helper()
-	r := &rig{t: t, span: testnet.New(t, testnet.Config{}), dir: t.TempDir()}
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	r := &rig{t: tb, span: testnet.New(tb, testnet.Config{}), dir: tb.TempDir()}
 	r.sensing, r.collecting = r.span.C, r.span.C
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		r.sensor.Kill()
 		r.collector.Kill()
-		if t.Failed() {
+		if tb.Failed() {
 			r.dump()
 		}
 	})
@@ -76,11 +76,18 @@ func (r *rig) context() context.Context {
 // start writes the configurations and starts both programs. sensor and collector are TOML behind the common part.
 func (r *rig) start(sensor, collector string) {
 	r.t.Helper()
-	bin := programs(r.t)
+	r.configure(sensor, collector)
 	ctx, stop := context.WithCancel(context.Background())
 	r.t.Cleanup(stop)
+	r.collector = r.launch(ctx, programs(r.t), "collector", collectorPage)
+	r.sensor = r.launch(ctx, programs(r.t), "sensor", sensorPage)
+}
+
+// configure makes the key and writes the configurations.
+func (r *rig) configure(sensor, collector string) {
+	r.t.Helper()
 	key := filepath.Join(r.dir, "key")
-	out, err := exec.Command(filepath.Join(bin, "flow-sensor"), "keygen").Output()
+	out, err := exec.Command(filepath.Join(programs(r.t), "flow-sensor"), "keygen").Output()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -89,8 +96,6 @@ func (r *rig) start(sensor, collector string) {
 		r.dir, key, collector), 0o644)
 	r.write("sensor.toml", fmt.Sprintf("id = \"edge-1\"\nstate_dir = %q\n[[interface]]\nname = %q\n%s",
 		r.dir, r.sensing.Interface, strings.ReplaceAll(sensor, "KEY", fmt.Sprintf("%q", key))), 0o644)
-	r.collector = r.launch(ctx, bin, "collector", collectorPage)
-	r.sensor = r.launch(ctx, bin, "sensor", sensorPage)
 }
 
 func (r *rig) launch(ctx context.Context, bin, name, page string) *testnet.Program {
@@ -165,9 +170,11 @@ func (r *rig) log(name string) string {
 	return string(text)
 }
 
+// dump shows what all programs have logged.
 func (r *rig) dump() {
-	for _, name := range []string{"sensor", "collector"} {
-		r.t.Logf("%s.log:\n%s", name, r.log(name))
+	logs, _ := filepath.Glob(filepath.Join(r.dir, "*.log"))
+	for _, path := range logs {
+		r.t.Logf("%s:\n%s", filepath.Base(path), r.log(strings.TrimSuffix(filepath.Base(path), ".log")))
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"testing"
+	"time"
 
 	"flowsensor/internal/export"
 	"flowsensor/internal/flow"
+	"flowsensor/internal/ingest"
+	"flowsensor/internal/testnet"
 )
 
 // BenchmarkAdd is a worker's cost for a record: with a sender that takes everything away, and at a full queue.
@@ -59,6 +62,46 @@ func BenchmarkSender(b *testing.B) {
 			b.ReportMetric(float64(stats.Sent.Records)/b.Elapsed().Seconds(), "records/s")
 			b.ReportMetric(float64(stats.Sent.Records)/float64(stats.Datagrams), "records/datagram")
 			b.ReportMetric(float64(stats.Octets)/float64(stats.Sent.Records), "octets/record")
+		})
+	}
+}
+
+// BenchmarkAcknowledged is the stage against a real collector's ingest, whose store takes everything at once; with and
+// without a fifth of the datagrams lost.
+func BenchmarkAcknowledged(b *testing.B) {
+	for name, faults := range map[string]testnet.Faults{"clean": {}, "loss=20%": {Loss: 0.2}} {
+		b.Run(name, func(b *testing.B) {
+			key := newKey(b)
+			f := newFar(b, key)
+			f.result = func(*flow.Batch) ingest.Result { return ingest.Durable }
+			proxy, err := testnet.NewProxy(testnet.ProxyConfig{Listen: "127.0.0.1:0", Target: f.addr.String(), Forward: faults})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = proxy.Close() }()
+			to := f.addr
+			if faults != (testnet.Faults{}) {
+				to = proxy.Addr()
+			}
+			cfg := acknowledged(to.String(), key)
+			cfg.ResendAfter, cfg.ResendMost = time.Second, 30*time.Second
+			s := run(b, cfg)
+			batcher := s.Batcher("eth0")
+			batcher.WaitForRoom(context.Background())
+			records := traffic(1 << 14)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				batcher.Add(&records[i&(1<<14-1)])
+				i++
+			}
+			batcher.Close()
+			stats := s.drain(b)
+			if stats.Acked != stats.Added {
+				b.Fatalf("acknowledged %+v of %+v", stats.Acked, stats.Added)
+			}
+			b.ReportMetric(float64(stats.Acked.Records)/b.Elapsed().Seconds(), "records/s")
+			b.ReportMetric(float64(stats.Resends), "resends")
 		})
 	}
 }

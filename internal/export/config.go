@@ -16,25 +16,36 @@ import (
 // Delivery says what is done for a datagram after it was sent. The zero value is invalid.
 type Delivery uint8
 
-// FireAndForget sends every batch once.
-const FireAndForget Delivery = 1
+// The ways of delivery.
+const (
+	_ Delivery = iota
+	// FireAndForget sends every batch once.
+	FireAndForget
+	// Acknowledged keeps every batch until the collector says that it is durable, and sends it again until then.
+	Acknowledged
+)
 
-const fireAndForget = "fire-and-forget"
+var deliveryNames = [...]string{FireAndForget: "fire-and-forget", Acknowledged: "acknowledged"}
+
+// Valid reports whether d is one of the named ways.
+func (d Delivery) Valid() bool { return d > 0 && int(d) < len(deliveryNames) }
 
 func (d Delivery) String() string {
-	if d == FireAndForget {
-		return fireAndForget
+	if d.Valid() {
+		return deliveryNames[d]
 	}
 	return fmt.Sprintf("Delivery(%d)", uint8(d))
 }
 
 // UnmarshalText takes the name in the configuration.
 func (d *Delivery) UnmarshalText(text []byte) error {
-	if string(text) != fireAndForget {
-		return fmt.Errorf("delivery %q: expected %q", text, fireAndForget)
+	for way := FireAndForget; way.Valid(); way++ {
+		if string(text) == deliveryNames[way] {
+			*d = way
+			return nil
+		}
 	}
-	*d = FireAndForget
-	return nil
+	return fmt.Errorf("delivery %q: expected %q or %q", text, Acknowledged, FireAndForget)
 }
 
 // MarshalText gives the name in the configuration.
@@ -58,7 +69,17 @@ type Config struct {
 	ID        string   // the sensor's
 	Key       seal.Key // Sender.SetKey changes it later
 	Collector string   // "host:port", "[v6]:port" or "name:port"
-	Delivery  Delivery
+	// Standby are further collectors of the same journal: where one is silent the next is taken.
+	Standby  []string
+	Delivery Delivery
+
+	// Acknowledged delivery alone. A batch is sent again ResendAfter after it was sent, then after twice that, up to
+	// ResendMost; after SpoolAfter it is in the spool too. A collector that is silent for FailoverAfter is left for the next.
+	ResendAfter, ResendMost, SpoolAfter, FailoverAfter time.Duration
+	// SpoolSize bounds the spool in bytes; 0 means none. It lies in SpoolDir, or in StateDir when that is "", and needs
+	// InStateDir.
+	SpoolSize int64
+	SpoolDir  string
 
 	// MaxDatagram is the longest UDP payload to an IPv4 peer. An IPv6 peer gets 20 octets less, as its header is 20
 	// longer. The path's MTU may lower it further at run time.
@@ -89,6 +110,7 @@ const (
 	DefaultMaxDatagram = 1472
 	maxMaxDatagram     = 65507 // 65535 less the headers of IPv4 and UDP
 	maxQueue           = 1 << 16
+	minSpool           = 64 << 10
 	minFlushInterval   = 10 * time.Millisecond
 	maxFlushInterval   = time.Minute
 )
@@ -96,10 +118,15 @@ const (
 // DefaultConfig gives the defaults: what stands in the manual.
 func DefaultConfig() Config {
 	return Config{
-		Delivery:        FireAndForget,
 		MaxDatagram:     DefaultMaxDatagram,
 		FlushInterval:   time.Second,
 		Queue:           256,
+		Delivery:        Acknowledged,
+		ResendAfter:     time.Second,
+		ResendMost:      30 * time.Second,
+		SpoolAfter:      2 * time.Second,
+		FailoverAfter:   10 * time.Second,
+		SpoolSize:       256 << 20,
 		SendBuffer:      4 << 20,
 		Keeping:         InStateDir,
 		ResolveInterval: 5 * time.Minute,
@@ -122,12 +149,7 @@ func (c *Config) Validate() error {
 	if c.Key.IsZero() {
 		refuse("key_file: there is no key")
 	}
-	if _, _, err := splitCollector(c.Collector); err != nil {
-		refuse("collector: %w", err)
-	}
-	if c.Delivery != FireAndForget {
-		refuse("delivery: expected %q", fireAndForget)
-	}
+	c.validateDelivery(refuse)
 	if c.FlushInterval < minFlushInterval || c.FlushInterval > maxFlushInterval {
 		refuse("flush_interval: %v is not between %v and %v", c.FlushInterval, minFlushInterval, maxFlushInterval)
 	}
@@ -150,6 +172,24 @@ func (c *Config) Validate() error {
 		refuse("resolver and clock must be set: begin with DefaultConfig")
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Config) validateDelivery(refuse func(format string, args ...any)) {
+	for _, collector := range append([]string{c.Collector}, c.Standby...) {
+		if _, _, err := splitCollector(collector); err != nil {
+			refuse("collector: %w", err)
+		}
+	}
+	if !c.Delivery.Valid() {
+		refuse("delivery: expected %q or %q", Acknowledged, FireAndForget)
+	}
+	if c.ResendAfter <= 0 || c.ResendMost < c.ResendAfter || c.SpoolAfter <= 0 || c.FailoverAfter <= 0 {
+		refuse("times of delivery: %v to %v, spool after %v, failover after %v: begin with DefaultConfig",
+			c.ResendAfter, c.ResendMost, c.SpoolAfter, c.FailoverAfter)
+	}
+	if c.SpoolSize < 0 || c.SpoolSize > 0 && c.SpoolSize < minSpool {
+		refuse("spool_size: %d is neither 0 nor at least %d", c.SpoolSize, minSpool)
+	}
 }
 
 // splitCollector takes "host:port" apart.

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -14,7 +15,7 @@ const StateName = stateName
 const ReserveAhead = reserveAhead
 
 // EncodeState and DecodeState are the state file's form.
-func EncodeState(boot uint64, stamp int64) []byte { return state{boot: boot, stamp: stamp}.encode() }
+func EncodeState(boot uint64, stamp int64) []byte { return state{boot, stamp, clean}.encode() }
 
 // DecodeState reads it.
 func DecodeState(b []byte) (boot uint64, stamp int64, err error) {
@@ -30,6 +31,10 @@ func (s *Sender) Kill() {
 	s.close.Do(func() {
 		s.queue.halt()
 		s.closeErr = s.packer.link.close()
+		if out := s.packer.out; out != nil && out.spooler != nil {
+			out.spooler.stop()
+			s.closeErr = errors.Join(s.closeErr, out.spooler.spool.close())
+		}
 		if f := s.packer.stamps.state; f != nil {
 			<-f.done
 			s.closeErr = f.dir.Close()

@@ -21,6 +21,9 @@ type link struct {
 	headers    int // octets of IP and UDP header
 	sendBuffer int // as the kernel reports it
 
+	gone     chan struct{} // closed by close
+	listened chan struct{} // closed when the listener has ended; nil without one
+
 	// The write in hand, kept here so that a send allocates nothing.
 	datagram  []byte
 	result    error
@@ -32,7 +35,7 @@ type link struct {
 // dial opens a link. Nothing is sent.
 func dial(ctx context.Context, remote netip.AddrPort, sendBuffer int) (*link, error) {
 	network, headers, options := family(remote.Addr())
-	l := &link{headers: headers, oob: make([]byte, 512), data: make([]byte, 1)}
+	l := &link{headers: headers, oob: make([]byte, 512), data: make([]byte, 1), gone: make(chan struct{})}
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
 		return control(raw, func(fd int) error { return l.setUp(fd, options, sendBuffer) })
 	}}
@@ -154,7 +157,12 @@ func control(raw syscall.RawConn, f func(fd int) error) error {
 }
 
 func (l *link) close() error {
-	if err := l.conn.Close(); err != nil {
+	close(l.gone)
+	err := l.conn.Close()
+	if l.listened != nil {
+		<-l.listened
+	}
+	if err != nil {
 		return fmt.Errorf("close socket: %w", err)
 	}
 	return nil

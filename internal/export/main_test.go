@@ -159,6 +159,7 @@ func config(collector string, key seal.Key) export.Config {
 	cfg := export.DefaultConfig()
 	cfg.ID, cfg.Key, cfg.Collector = sensorID, key, collector
 	cfg.Keeping = export.InMemory
+	cfg.Delivery = export.FireAndForget
 	cfg.FlushInterval = 40 * time.Millisecond
 	return cfg
 }

@@ -16,6 +16,9 @@ import (
 // resizeTries is how often a batch is encoded anew: the path's MTU may go down in steps, one for each narrow link.
 const resizeTries = 4
 
+// floorBehind is how far the network may shuffle batches that are sent once.
+const floorBehind = 1024
+
 var errTooLong = errors.New("does not fit an empty datagram")
 
 // packer fills datagrams with the records of all workers and gives them to the transmitter. It belongs to the sender's
@@ -27,7 +30,8 @@ type packer struct {
 	log    *slog.Logger
 	sealer atomic.Pointer[seal.Sealer] // set by SetKey from any goroutine
 	stamps stamper
-	seq    uint64 // of the last batch sent
+	seq    uint64  // of the last batch sent, without acknowledgement
+	out    *outbox // nil without acknowledgement
 
 	maxDatagram int // the configuration's, for an IPv4 peer
 	limit       int // octets of UDP payload, now
@@ -74,12 +78,68 @@ func (p *packer) ship(ctx context.Context) {
 	if p.encoder.Len() == 0 {
 		return
 	}
+	if p.out != nil {
+		p.stash()
+		p.out.pump(ctx, time.Now())
+		return
+	}
 	b, l := p.send(ctx)
 	if errors.Is(l.cause, errTooBig) {
 		p.resize(ctx, b)
 		return
 	}
 	p.settle(b, l)
+}
+
+// stash makes a batch of what is in the encoder and gives it to the outbox, which sends it when it may.
+func (p *packer) stash() {
+	if p.encoder.Len() == 0 {
+		return
+	}
+	base, lead := p.stamps.take(p.encoder.Len())
+	p.counters.stampLead.Store(int64(lead))
+	p.out.offer(p.parcel(p.encoder, base, p.sum))
+	p.encoder.Reset()
+	p.sum = Amount{}
+}
+
+// parcel makes a batch that is kept.
+func (p *packer) parcel(e *wire.FlowsEncoder, base int64, sum Amount) *parcel {
+	body := e.AppendBody(make([]byte, 0, e.Size()), wire.Numbers{Boot: p.header.Boot, Base: base})
+	return &parcel{kind: wire.Flows, base: base, body: body, sum: sum, index: -1}
+}
+
+// split makes shorter batches, under the path's limit, of one that was never sent. Each record keeps its point time.
+func (p *packer) split(whole *parcel) (parts []*parcel) {
+	if whole.kind == wire.Report {
+		return p.splitReport(whole)
+	}
+	if err := wire.ParseFlows(whole.body, &p.again); err != nil {
+		p.settle(batch{sum: whole.sum}, loss{MessageSize, fmt.Errorf("read back a batch: %w", err)})
+		return nil
+	}
+	p.stash()
+	p.refit()
+	e := wire.NewFlowsEncoder(bodyLimit(p.limit, len(p.id)))
+	records, base := p.again.Records, p.again.Base
+	for len(records) > 0 {
+		n, sum := 0, Amount{}
+		for n < len(records) && e.Add(&records[n], p.again.InterfaceName(records[n].IfIndex)) {
+			sum = sum.Plus(amountOf(&records[n]))
+			n++
+		}
+		if n == 0 {
+			p.refuse(&records[0], errTooLong)
+			n = 1
+		} else {
+			part := p.parcel(e, base, sum)
+			part.made = whole.made
+			parts = append(parts, part)
+		}
+		e.Reset()
+		records, base = records[n:], base+int64(n)
+	}
+	return parts
 }
 
 // loss is why a batch was not sent; the zero value says that it was.
@@ -90,14 +150,16 @@ type loss struct {
 
 // send makes a batch of the records in the encoder, empties that and transmits.
 //
-// Nothing keeps the batch: its number and its tx go up together, and floor, the lowest number that may still be sent, is
-// the batch's own.
+// Nothing keeps the batch: its number and its tx go up together. It is never sent again, but it may be overtaken by
+// those after it, so that floor, the lowest number that may still come, stays behind.
 func (p *packer) send(ctx context.Context) (batch, loss) {
 	base, lead := p.stamps.take(p.encoder.Len())
 	p.counters.stampLead.Store(int64(lead))
 	seq := p.seq + 1
-	p.body = p.encoder.AppendBody(p.body[:0], seq, seq, base)
-	b := batch{body: p.body, sum: p.sum}
+	p.body = p.encoder.AppendBody(p.body[:0], wire.Numbers{
+		Boot: p.header.Boot, Seq: seq, Floor: max(seq, floorBehind) - floorBehind + 1, Base: base,
+	})
+	b := batch{kind: wire.Flows, body: p.body, sum: p.sum}
 	p.encoder.Reset()
 	p.sum = Amount{}
 	reason, err := p.transmit(ctx, p.sealer.Load(), &b)

@@ -17,6 +17,7 @@ import (
 
 	"flowsensor/internal/export"
 	"flowsensor/internal/flow"
+	"flowsensor/internal/ingest"
 )
 
 // inNamespace moves the test's thread into a new network namespace with the loopback up. Sockets that the test's own
@@ -72,6 +73,31 @@ func TestPathGetsNarrow(t *testing.T) {
 				t.Errorf("records (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestPathGetsNarrowForWhatIsKept: with acknowledgement, what was never sent is made anew, shorter; what was sent goes in
+// fragments, because it is one batch for ever. Everything arrives once.
+func TestPathGetsNarrowForWhatIsKept(t *testing.T) {
+	inNamespace(t)
+	key := newKey(t)
+	f := newFar(t, key)
+	f.set(func() { f.verdict = func(*flow.Batch) ingest.Verdict { return ingest.Full } })
+	s := run(t, acknowledged(f.addr.String(), key))
+	b := s.Batcher("eth0")
+	b.WaitForRoom(t.Context())
+	added := feed(b, 0, 2000)
+	eventually(t, "refusal", func() bool { return s.Stats().Full > 0 })
+	lo, err := netlink.LinkByName("lo")
+	if err := errors.Join(err, netlink.LinkSetMTU(lo, 1300)); err != nil {
+		t.Fatal(err)
+	}
+	added = added.Plus(feed(b, 10_000, 2000))
+	b.Close()
+	f.set(func() { f.verdict = nil })
+	stats := delivered(t, s, f, added)
+	if stats.TooBig == 0 || stats.MaxDatagram != 1300-28 {
+		t.Errorf("%d too big, limit %d", stats.TooBig, stats.MaxDatagram)
 	}
 }
 

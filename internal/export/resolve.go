@@ -14,13 +14,18 @@ const lookupTimeout = 5 * time.Second
 
 var errNoAddress = errors.New("the name has no address")
 
+// target is a collector as it is configured.
+type target struct {
+	host string
+	port uint16
+}
+
 // resolver finds the collector and opens the links to it. After NewSender it belongs to its own goroutine in Run: a
 // look-up may take seconds, and the sender does not wait for it.
 type resolver struct {
-	cfg  *Config
-	log  *slog.Logger
-	host string
-	port uint16
+	cfg     *Config
+	log     *slog.Logger
+	targets []target
 
 	current Endpoints     // of the sender's link
 	kick    chan struct{} // holds a token when sending fails for long
@@ -30,14 +35,15 @@ type resolver struct {
 }
 
 func newResolver(cfg *Config, tally *counters, log *slog.Logger) (*resolver, error) {
-	host, port, err := splitCollector(cfg.Collector)
-	if err != nil {
-		return nil, err
+	r := &resolver{cfg: cfg, log: log, tally: tally, kick: make(chan struct{}, 1), links: make(chan *link)}
+	for _, collector := range append([]string{cfg.Collector}, cfg.Standby...) {
+		host, port, err := splitCollector(collector)
+		if err != nil {
+			return nil, err
+		}
+		r.targets = append(r.targets, target{host, port})
 	}
-	return &resolver{
-		cfg: cfg, log: log, tally: tally, host: host, port: port,
-		kick: make(chan struct{}, 1), links: make(chan *link),
-	}, nil
+	return r, nil
 }
 
 // run looks the name up at intervals and when kicked, and hands new links to the sender until ctx ends.
@@ -87,17 +93,17 @@ func (r *resolver) first(ctx context.Context) (*link, error) {
 // follow opens a new link when the name does not stand for the current address any more.
 func (r *resolver) follow(ctx context.Context) *link {
 	addrs := r.lookupLogged(ctx)
-	if len(addrs) == 0 || slices.Contains(addrs, r.current.Remote.Addr()) {
+	if len(addrs) == 0 || slices.Contains(addrs, r.current.Remote) {
 		return nil
 	}
 	return r.openLogged(ctx, addrs)
 }
 
-// renew goes on to the name's next address after sends failed for long. Where there is no other, a new link is only
+// renew goes on to the next address, of this collector or of the next one, after sends failed for long. Where there is no other, a new link is only
 // worth it when our own address changed.
 func (r *resolver) renew(ctx context.Context) *link {
 	addrs := r.lookupLogged(ctx)
-	if i := slices.Index(addrs, r.current.Remote.Addr()); i >= 0 {
+	if i := slices.Index(addrs, r.current.Remote); i >= 0 {
 		addrs = append(addrs[i+1:len(addrs):len(addrs)], addrs[:i+1]...)
 	}
 	if len(addrs) == 0 {
@@ -111,22 +117,21 @@ func (r *resolver) renew(ctx context.Context) *link {
 	return l
 }
 
-// lookup gives the addresses of the collector in the order of preference, without repetition.
-func (r *resolver) lookup(ctx context.Context) ([]netip.Addr, error) {
-	if addr, err := netip.ParseAddr(r.host); err == nil {
-		return []netip.Addr{addr.Unmap()}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	found, err := r.cfg.Resolve(ctx, r.host)
-	if err != nil {
-		return nil, err
-	}
-	var addrs []netip.Addr
-	for _, a := range found {
-		if a = a.Unmap(); a.IsValid() && !slices.Contains(addrs, a) {
-			addrs = append(addrs, a)
+// lookup gives the addresses of all collectors in the order of preference, without repetition. A name that is not found
+// is only an error where nothing else is.
+func (r *resolver) lookup(ctx context.Context) (addrs []netip.AddrPort, err error) {
+	var errs []error
+	for _, t := range r.targets {
+		found, err := r.resolve(ctx, t.host)
+		errs = append(errs, err)
+		for _, a := range found {
+			if to := netip.AddrPortFrom(a.Unmap(), t.port); a.IsValid() && !slices.Contains(addrs, to) {
+				addrs = append(addrs, to)
+			}
 		}
+	}
+	if err := errors.Join(errs...); err != nil && (len(addrs) == 0 || ctx.Err() != nil) {
+		return nil, err
 	}
 	if len(addrs) == 0 {
 		return nil, errNoAddress
@@ -134,8 +139,17 @@ func (r *resolver) lookup(ctx context.Context) ([]netip.Addr, error) {
 	return addrs, nil
 }
 
+func (r *resolver) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	return r.cfg.Resolve(ctx, host)
+}
+
 // lookupLogged keeps to what is known where the look-up fails, and says so once.
-func (r *resolver) lookupLogged(ctx context.Context) []netip.Addr {
+func (r *resolver) lookupLogged(ctx context.Context) []netip.AddrPort {
 	addrs, err := r.lookup(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -155,10 +169,10 @@ func (r *resolver) lookupLogged(ctx context.Context) []netip.Addr {
 }
 
 // open connects to the first address that the kernel has a route to.
-func (r *resolver) open(ctx context.Context, addrs []netip.Addr) (*link, error) {
+func (r *resolver) open(ctx context.Context, addrs []netip.AddrPort) (*link, error) {
 	var errs []error
 	for _, a := range addrs {
-		l, err := dial(ctx, netip.AddrPortFrom(a, r.port), r.cfg.SendBuffer)
+		l, err := dial(ctx, a, r.cfg.SendBuffer)
 		if err == nil {
 			return l, nil
 		}
@@ -167,7 +181,7 @@ func (r *resolver) open(ctx context.Context, addrs []netip.Addr) (*link, error) 
 	return nil, errors.Join(errs...)
 }
 
-func (r *resolver) openLogged(ctx context.Context, addrs []netip.Addr) *link {
+func (r *resolver) openLogged(ctx context.Context, addrs []netip.AddrPort) *link {
 	l, err := r.open(ctx, addrs)
 	if err != nil && ctx.Err() == nil {
 		r.tally.fail(err)

@@ -25,13 +25,15 @@ var errTooBig = errors.New("datagram is longer than the path's MTU allows")
 // batch is what travels as one datagram. The body carries its identity, number and base stamp, and does not change with
 // the tx and the token it goes out under.
 type batch struct {
-	body []byte
-	sum  Amount
+	kind    wire.Kind
+	body    []byte
+	sum     Amount
+	numbers *wire.Numbers // to go out instead of those in body, which is kept as it is; nil: none
 }
 
 // transmitter puts one plaintext after the other on the wire. It belongs to the sender's goroutine.
 type transmitter struct {
-	header   wire.Header // TX is that of the last datagram sent
+	header   wire.Header // without a Kind; TX is that of the last datagram sent
 	link     *link
 	counters *counters
 	health   *health
@@ -48,8 +50,12 @@ func (t *transmitter) transmit(ctx context.Context, sealer *seal.Sealer, b *batc
 		return Shutdown, fmt.Errorf("not sent: %w", ctx.Err())
 	}
 	h := t.header
+	h.Kind = b.kind
 	h.TX++
 	t.plain = append(wire.AppendHeader(t.plain[:0], h), b.body...)
+	if b.numbers != nil {
+		wire.Renumber(t.plain[len(t.plain)-len(b.body):], *b.numbers)
+	}
 	var err error
 	if t.datagram, err = sealer.Seal(t.datagram[:0], t.plain, t.clock()); err != nil {
 		return SealError, err

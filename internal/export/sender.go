@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/wire"
 )
@@ -38,6 +39,11 @@ type Sender struct {
 	packer   packer // of whoever holds busy
 	busy     chan struct{}
 	ends     atomic.Pointer[Endpoints]
+	heard    chan heard                  // what the link's listener has
+	reports  chan []flow.Reading         // of Report
+	answers  atomic.Pointer[seal.Opener] // of the keys that answers come under
+	keys     sync.Mutex                  // held while the keys change
+	key      seal.Key                    // protected by keys
 	close    sync.Once
 	closeErr error
 }
@@ -52,7 +58,7 @@ func NewSender(cfg Config, log *slog.Logger) (_ *Sender, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	s := &Sender{cfg: cfg, log: log, queue: newQueue(cfg.Queue), busy: make(chan struct{}, 1)}
+	s := &Sender{cfg: cfg, log: log, queue: newQueue(cfg.Queue), busy: make(chan struct{}, 1), reports: make(chan []flow.Reading, 2)}
 	if s.resolver, err = newResolver(&s.cfg, &s.counters, log); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
@@ -69,11 +75,17 @@ func NewSender(cfg Config, log *slog.Logger) (_ *Sender, err error) {
 	}
 	p := &s.packer
 	p.transmitter = transmitter{
-		header:   wire.Header{Kind: wire.Flows, ID: cfg.ID, Boot: boot},
+		header:   wire.Header{ID: cfg.ID, Boot: boot},
 		counters: &s.counters, health: s.health, clock: cfg.Clock,
 	}
 	p.id, p.log, p.stamps, p.maxDatagram = cfg.ID, log, stamps, cfg.MaxDatagram
 	p.sealer.Store(sealer)
+	s.key = cfg.Key
+	if cfg.Delivery == Acknowledged {
+		if err := s.acknowledged(boot); err != nil {
+			return nil, errors.Join(fmt.Errorf("export: %w", err), l.close(), stamps.close())
+		}
+	}
 	s.use(l)
 	return s, nil
 }
@@ -96,8 +108,8 @@ func openStamps(cfg *Config, log *slog.Logger) (uint64, stamper, error) {
 	if lead := time.Duration(kept.stamp - now); lead > 2*reserveAhead {
 		log.Warn("the clock is behind an earlier run: point times go on from that run's, ahead of the clock", "by", lead)
 	}
-	st.state, st.next = file, kept.stamp
-	return kept.boot, st, nil
+	st.state, st.next, st.last = file, kept.stamp, kept
+	return file.boot, st, nil
 }
 
 // SetKey makes the next datagram and all after it go out under k. Safe for any goroutine.
@@ -106,12 +118,33 @@ func (s *Sender) SetKey(k seal.Key) error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
+	s.keys.Lock()
+	defer s.keys.Unlock()
+	opener, err := newAnswerOpener(s.cfg.ID, k, s.key)
+	switch {
+	case errors.Is(err, seal.ErrDuplicateKey):
+		return nil // it is the one in use
+	case err != nil:
+		return fmt.Errorf("export: %w", err)
+	}
+	s.answers.Store(opener)
+	s.key = k
 	s.packer.sealer.Store(sealer)
 	return nil
 }
 
 // LocalAddr is the socket's own address, now. Safe for any goroutine.
 func (s *Sender) LocalAddr() netip.AddrPort { return s.endpoints().Local }
+
+// Previous gives the boot of the sensor's life before this one, and whether that one ended in order; 0 when there was none
+// or nothing is kept of it. A life that was killed made records that never left its tables, which its last report bounds.
+func (s *Sender) Previous() (boot uint64, orderly bool) {
+	last := s.packer.stamps.last
+	return last.boot, last.end == clean
+}
+
+// Boot is this life's number: its start in ns since the Unix epoch, or more where the clock went back.
+func (s *Sender) Boot() uint64 { return s.packer.header.Boot }
 
 // RemoteAddr is the collector's address, now. Safe for any goroutine.
 func (s *Sender) RemoteAddr() netip.AddrPort { return s.endpoints().Remote }
@@ -141,6 +174,8 @@ func (s *Sender) loop(ctx context.Context) {
 	sending := context.WithoutCancel(ctx)
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
+	tick := s.ticker()
+	defer tick.Stop()
 	flush := time.NewTimer(time.Hour)
 	flush.Stop()
 	defer flush.Stop()
@@ -150,9 +185,17 @@ func (s *Sender) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case c := <-s.queue.full:
+		case c := <-s.full():
 			p.pack(sending, c)
 			s.queue.recycle(c)
+		case now := <-tick.C:
+			s.turn(sending, now)
+		case h := <-s.heard:
+			s.hear(sending, h)
+		case r := <-s.results():
+			s.packer.out.did(r, time.Now())
+		case readings := <-s.reports:
+			p.report(sending, readings)
 		case <-flush.C:
 			armed = false
 			p.ship(sending)
@@ -185,6 +228,7 @@ func (s *Sender) use(l *link) {
 	p := &s.packer
 	p.link, p.limit, p.explained, p.fitted = l, 0, 0, time.Now()
 	p.fit()
+	s.listen(l)
 	s.ends.Store(&l.Endpoints)
 	s.counters.sendBuffer.Store(int64(l.sendBuffer))
 	s.log.Info("sending to the collector", "collector", s.cfg.Collector, "remote", l.Remote, "local", l.Local,
@@ -196,6 +240,9 @@ func (s *Sender) move(l *link) {
 	old := s.packer.link
 	s.counters.moves.Add(1)
 	s.use(l)
+	if out := s.packer.out; out != nil {
+		out.moved(time.Now())
+	}
 	if err := old.close(); err != nil {
 		s.log.Warn("old socket not closed", "error", err)
 	}
@@ -208,8 +255,12 @@ func (s *Sender) Drain(ctx context.Context) error {
 		return ErrBusy
 	}
 	defer s.release()
-	for s.drainOne(ctx) {
-		continue
+	if s.packer.out != nil {
+		s.drainAcknowledged(ctx)
+	} else {
+		for s.drainOne(ctx) {
+			continue
+		}
 	}
 	s.finish(ctx)
 	if lost := s.counters.dropped[Shutdown].load(); lost.Records > 0 {
@@ -226,6 +277,9 @@ func (s *Sender) drainOne(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
 		return false
+	case readings := <-s.reports:
+		s.packer.report(ctx, readings)
+		return true
 	case c := <-q.full:
 		s.packer.pack(ctx, c)
 		q.recycle(c)
@@ -249,6 +303,11 @@ func (s *Sender) drainOne(ctx context.Context) bool {
 // finish ends the sending for good.
 func (s *Sender) finish(ctx context.Context) {
 	s.packer.ship(ctx)
+	if out := s.packer.out; out != nil {
+		if err := out.save(); err != nil {
+			s.log.Error("batches that were not acknowledged could not all be spooled", "error", err)
+		}
+	}
 	s.queue.halt()
 	s.queue.sweep(&s.counters.dropped[Shutdown])
 	s.drops.last()

@@ -9,6 +9,7 @@ type stamper struct {
 	clock func() time.Time
 	next  int64      // the lowest stamp not given yet
 	state *stateFile // nil: in memory alone
+	last  state      // of the life before this one
 }
 
 // take gives the first of count stamps, and how far it runs ahead of the clock.

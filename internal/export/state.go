@@ -41,11 +41,20 @@ var errDamaged = errors.New("damaged: its content is not what a sensor wrote")
 type state struct {
 	boot  uint64 // of the newest sender
 	stamp int64  // every stamp below may have been given
+	end   ending
 }
+
+// ending says how a life ended, as the state file shows it to the next one.
+type ending string
+
+const (
+	running ending = "running" // it did not: it was killed, or still runs
+	clean   ending = "clean"   // in order, all of it accounted for
+)
 
 // encode has a checksum, because a wrong but plausible mark would cost the uniqueness of the points.
 func (s state) encode() []byte {
-	text := fmt.Sprintf("flow-sensor export state 1\nboot %d\nstamp %d\n", s.boot, s.stamp)
+	text := fmt.Sprintf("flow-sensor export state 1\nboot %d\nstamp %d\nend %s\n", s.boot, s.stamp, s.end)
 	return fmt.Appendf(nil, "%scrc32c %08x\n", text, crc32.Checksum([]byte(text), crc32.MakeTable(crc32.Castagnoli)))
 }
 
@@ -53,8 +62,8 @@ func (s state) encode() []byte {
 func decodeState(b []byte) (state, error) {
 	var s state
 	var sum uint32
-	_, err := fmt.Sscanf(string(b), "flow-sensor export state 1\nboot %d\nstamp %d\ncrc32c %x\n", &s.boot, &s.stamp, &sum)
-	if err != nil || string(b) != string(s.encode()) || s.boot > uint64(flow.MaxTime) || s.stamp < 0 || s.stamp > flow.MaxTime {
+	_, err := fmt.Sscanf(string(b), "flow-sensor export state 1\nboot %d\nstamp %d\nend %s\ncrc32c %x\n", &s.boot, &s.stamp, &s.end, &sum)
+	if err != nil || string(b) != string(s.encode()) || s.end != running && s.end != clean || s.boot > uint64(flow.MaxTime) || s.stamp < 0 || s.stamp > flow.MaxTime {
 		return state{}, errDamaged
 	}
 	return s, nil
@@ -78,7 +87,7 @@ type stateFile struct {
 }
 
 // openState reads the directory's state file, locks the directory and writes the new boot: now, or more where the clock
-// went back. A damaged file is set aside with an error in the log, and the clock alone decides.
+// went back. It gives what the last life left, the zero state where there was none. A damaged file is set aside with an error in the log, and the clock alone decides.
 func openState(dir string, now int64, log *slog.Logger) (_ *stateFile, _ state, err error) {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -100,10 +109,10 @@ func openState(dir string, now int64, log *slog.Logger) (_ *stateFile, _ state, 
 		return nil, state{}, err
 	}
 	f.boot = max(uint64(now), old.boot+1)
-	if err := f.write(old.stamp); err != nil {
+	if err := f.write(old.stamp, running); err != nil {
 		return nil, state{}, fmt.Errorf("state directory %s: %w (the sensor's user must be able to write there)", dir, err)
 	}
-	return f, state{boot: f.boot, stamp: old.stamp}, nil
+	return f, old, nil
 }
 
 // read gives the zero state where there is no file yet.
@@ -169,7 +178,7 @@ func (f *stateFile) begin(stamp int64) {
 
 func (f *stateFile) reserve(stamp int64, done chan<- struct{}) {
 	defer close(done)
-	err := f.write(stamp)
+	err := f.write(stamp, running)
 	switch {
 	case err == nil && f.failing.Swap(false):
 		f.log.Info("state file written again", "path", f.path)
@@ -183,9 +192,9 @@ func (f *stateFile) reserve(stamp int64, done chan<- struct{}) {
 }
 
 // write replaces the file so that after a crash either the old or the new content is there.
-func (f *stateFile) write(stamp int64) error {
+func (f *stateFile) write(stamp int64, end ending) error {
 	tmp := f.path + ".tmp"
-	if err := writeSynced(tmp, state{boot: f.boot, stamp: stamp}.encode()); err != nil {
+	if err := writeSynced(tmp, state{f.boot, stamp, end}.encode()); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, f.path); err != nil {
@@ -216,5 +225,5 @@ func writeSynced(path string, b []byte) error {
 // close waits for the write under way, stores the exact mark and gives up the lock.
 func (f *stateFile) close(stamp int64) error {
 	<-f.done
-	return errors.Join(f.write(stamp), f.dir.Close())
+	return errors.Join(f.write(stamp, clean), f.dir.Close())
 }

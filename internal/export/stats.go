@@ -12,17 +12,25 @@ type Reason uint8
 
 // The reasons, each a line of the ledger.
 const (
-	QueueFull     Reason = iota // the sender did not keep up: the worker dropped a whole batch
-	Shutdown                    // still here when Drain's deadline passed
-	SendError                   // the kernel refused the datagram for good
-	MessageSize                 // the path takes no datagram with even one record
-	SealError                   // the datagram could not be sealed
-	InvalidRecord               // flow.Record.Validate refuses the record: the collector would refuse the datagram
+	QueueFull       Reason = iota // the sender did not keep up: the worker dropped a whole batch
+	Shutdown                      // still here when Drain's deadline passed, and not in the spool
+	SendError                     // the kernel refused the datagram for good
+	MessageSize                   // the path takes no datagram with even one record
+	SealError                     // the datagram could not be sealed
+	InvalidRecord                 // flow.Record.Validate refuses the record: the collector would refuse the datagram
+	RefusedParse                  // the collector cannot parse the batch, and never will
+	RefusedValidate               // the collector finds a record in the batch that no sensor makes
+	RefusedVersion                // the collector does not speak our version
+	SpoolFull                     // the oldest batch, to make room in the spool
+	SpoolDamaged                  // the batch cannot be read from the spool any more
 	// Reasons is how many there are.
 	Reasons
 )
 
-var reasonNames = [Reasons]string{"queue_full", "shutdown", "send_error", "message_size", "seal_error", "invalid_record"}
+var reasonNames = [Reasons]string{
+	"queue_full", "shutdown", "send_error", "message_size", "seal_error", "invalid_record", "refused_parse", "refused_validate",
+	"refused_version", "spool_full", "spool_damaged",
+}
 
 func (r Reason) String() string {
 	if r < Reasons {
@@ -54,9 +62,32 @@ type Endpoints struct {
 // Stats is a copy of the sender's counters. All of them only grow, unless the comment says otherwise.
 type Stats struct {
 	Added   Amount          // taken by Batchers; a Batcher publishes when it hands over and at every Flush
-	Sent    Amount          // in datagrams the kernel took
+	Sent    Amount          // in datagrams the kernel took, each batch once
 	Dropped [Reasons]Amount // by reason
-	Pending Amount          // now: added, neither sent nor dropped yet
+	Pending Amount          // now: added or recovered, not settled and not dropped yet, on disk or in memory
+
+	// Acknowledged delivery alone, where a batch is settled by its acknowledgement; with FireAndForget it is by being sent.
+	Recovered Amount // found in the spool at start
+	Acked     Amount // durable at the collector
+
+	InFlight     int                   // now: batches sent and not acknowledged
+	Waiting      int                   // now: batches in memory that were never sent
+	Backlog      int                   // now: batches that come from the spool
+	SpoolBatches int                   // now: batches in the spool, also those that are in memory too
+	SpoolBytes   int64                 // now: their share of the spool's file
+	SpoolFails   uint64                // transactions on the spool that failed
+	Rate         int                   // now: batches a second
+	Held         bool                  // now: sending is held back by a refusal or an error
+	ClockOffset  time.Duration         // now: our clock minus the collector's while it is refused for that, else 0
+	Resends      uint64                // batches sent again
+	Full         uint64                // times the collector said that it has no room
+	Probes       uint64                // sent
+	Answers      uint64                // heeded
+	AnswersUnfit [AnswerReasons]uint64 // not heeded, by reason
+	Failovers    uint64                // times another collector was looked for because this one was silent
+
+	Reports        uint64 // batches of readings made
+	ReportsSkipped uint64 // reports that found the sender too busy; the next one says all that they said
 
 	Datagrams uint64 // sent
 	Octets    uint64 // UDP payload of those datagrams
@@ -118,8 +149,18 @@ type counters struct {
 	dropped [Reasons]tally
 
 	datagrams, octets                      atomic.Uint64
+	reports, reportsSkipped                atomic.Uint64
 	refused, tooBig, congested, sendErrors atomic.Uint64
 	moves, resolveFails, turns             atomic.Uint64
+
+	acked, recovered               tally
+	resends, full, probes, answers atomic.Uint64
+	spoolFails, failovers          atomic.Uint64
+	answersRefused                 [AnswerReasons]atomic.Uint64
+
+	inFlight, waiting, backlog, rate      atomic.Int64
+	spoolBatches, spoolBytes, clockOffset atomic.Int64
+	held                                  atomic.Bool
 
 	maxDatagram, sendBuffer atomic.Int64
 	stampLead               atomic.Int64
@@ -135,7 +176,15 @@ func (c *counters) fail(err error) {
 func (s *Sender) Stats() Stats {
 	c := &s.counters
 	out := Stats{
-		Sent:      c.sent.load(),
+		Acked: c.acked.load(), Recovered: c.recovered.load(),
+		InFlight: int(c.inFlight.Load()), Waiting: int(c.waiting.Load()), Backlog: int(c.backlog.Load()),
+		SpoolBatches: int(c.spoolBatches.Load()), SpoolBytes: c.spoolBytes.Load(), SpoolFails: c.spoolFails.Load(),
+		Rate: int(c.rate.Load()), Held: c.held.Load(), ClockOffset: time.Duration(c.clockOffset.Load()),
+		Resends: c.resends.Load(), Full: c.full.Load(), Probes: c.probes.Load(), Answers: c.answers.Load(),
+		Failovers: c.failovers.Load(),
+
+		Sent:    c.sent.load(),
+		Reports: c.reports.Load(), ReportsSkipped: c.reportsSkipped.Load(),
 		Datagrams: c.datagrams.Load(), Octets: c.octets.Load(),
 		Refused: c.refused.Load(), TooBig: c.tooBig.Load(), Congested: c.congested.Load(), SendErrors: c.sendErrors.Load(),
 		Moves: c.moves.Load(), ResolveFails: c.resolveFails.Load(),
@@ -147,11 +196,18 @@ func (s *Sender) Stats() Stats {
 	for i := range out.Dropped {
 		out.Dropped[i] = c.dropped[i].load()
 	}
+	for i := range out.AnswersUnfit {
+		out.AnswersUnfit[i] = c.answersRefused[i].Load()
+	}
 	if text := c.lastError.Load(); text != nil {
 		out.LastError = *text
 	}
 	// Added last: it is published before a record can be sent or dropped, so Pending never wraps below zero.
 	out.Added = s.queue.added()
-	out.Pending = out.Added.Minus(out.Sent).Minus(out.DroppedTotal())
+	settled := out.Sent
+	if s.cfg.Delivery == Acknowledged {
+		settled = out.Acked
+	}
+	out.Pending = out.Added.Plus(out.Recovered).Minus(settled).Minus(out.DroppedTotal())
 	return out
 }

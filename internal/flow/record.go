@@ -103,31 +103,3 @@ func (r *Record) Validate() error {
 	}
 	return nil
 }
-
-// Interface names one interface index of a sensor.
-type Interface struct {
-	Index uint32
-	Name  string
-}
-
-// Batch is a group of records that travels as one from a sensor to the database.
-type Batch struct {
-	Sensor string // the sensor's id
-	Boot   uint64 // the sensor's start, ns since the Unix epoch
-	Seq    uint64 // the batch's identity within the boot
-	Floor  uint64 // the lowest Seq the sensor may still send
-	// Base is the time base of the points: record i has the point time Base+i, unique within the sensor for ever.
-	Base       int64
-	Interfaces []Interface
-	Records    []Record
-}
-
-// InterfaceName gives the name of the interface with that index, "" when the batch does not name it.
-func (b *Batch) InterfaceName(index uint32) string {
-	for i := range b.Interfaces {
-		if b.Interfaces[i].Index == index {
-			return b.Interfaces[i].Name
-		}
-	}
-	return ""
-}

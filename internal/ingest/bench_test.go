@@ -80,7 +80,7 @@ func BenchmarkReceive(b *testing.B) {
 	defer func() { _ = s.Close() }()
 	r := s.readers[0]
 	r.sink = func(batch *flow.Batch) Verdict {
-		s.Release(batch)
+		s.Settle(batch, Durable)
 		return Accepted
 	}
 	conn, err := net.Dial("udp", s.Addrs()[0].String())

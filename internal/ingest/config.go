@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"flowsensor/internal/flow"
-	"flowsensor/internal/wire"
+	"flowsensor/internal/seal"
 )
 
 // Defaults of Config.
@@ -17,6 +17,7 @@ const (
 	DefaultReceiveBuffer = 8 << 20
 	DefaultMaxDatagram   = 65535 // no UDP payload is longer
 	DefaultLogPeriod     = time.Minute
+	DefaultAnswerAfter   = 50 * time.Millisecond
 )
 
 // minDatagram is the sensors' own payload limit towards IPv4 peers: a buffer below it would refuse honest datagrams.
@@ -24,6 +25,10 @@ const minDatagram = 1472
 
 // Config says where to listen and how.
 type Config struct {
+	// ID names this collector in its answers; "" leaves it out.
+	ID string
+	// AnswerAfter is how long an acknowledgement may wait for others to leave with it. 0 means DefaultAnswerAfter.
+	AnswerAfter time.Duration
 	// Listen are the addresses, IPv4 or IPv6. 0.0.0.0 and :: can share a port: an IPv6 socket takes IPv6 alone.
 	Listen []netip.AddrPort
 	// Conns are UDP sockets opened elsewhere (systemd's socket activation). Where there are any, Listen and Processors say
@@ -39,8 +44,6 @@ type Config struct {
 	// MaxDatagram is the longest datagram that is taken; a longer one is counted as truncated. Memory is touched only as
 	// far as datagrams are long. 0 means DefaultMaxDatagram.
 	MaxDatagram int
-	// Handlers take the bodies of the kinds other than Flows. A kind without one is counted as kind_unhandled.
-	Handlers map[wire.Kind]Handler
 	// LogPeriod is the time in which one line at most is logged for each reason of refusal. 0 means DefaultLogPeriod.
 	LogPeriod time.Duration
 }
@@ -62,7 +65,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.LogPeriod == 0 {
 		c.LogPeriod = DefaultLogPeriod
 	}
+	if c.AnswerAfter == 0 {
+		c.AnswerAfter = DefaultAnswerAfter
+	}
 	switch {
+	case c.ID != "" && seal.ValidID(c.ID) != nil:
+		return c, fmt.Errorf("%w: collector's name %q: %w", ErrConfig, c.ID, seal.ErrID)
+	case c.AnswerAfter < 0:
+		return c, fmt.Errorf("%w: answers after %v", ErrConfig, c.AnswerAfter)
 	case len(c.Listen) == 0 && len(c.Conns) == 0:
 		return c, fmt.Errorf("%w: no address to listen on", ErrConfig)
 	case c.Processors < 0:
@@ -73,12 +83,6 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: datagrams of at most %d bytes: must be %d to %d", ErrConfig, c.MaxDatagram, minDatagram,
 			DefaultMaxDatagram)
 	}
-	for kind, h := range c.Handlers {
-		if !kind.ToCollector() || kind == wire.Flows || h == nil {
-			return c, fmt.Errorf("%w: handler for kind %v: must be one that travels towards a collector, and not flows",
-				ErrConfig, kind)
-		}
-	}
 	return c, nil
 }
 
@@ -87,31 +91,13 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	_         Verdict = iota
-	Accepted          // taken; a batch belongs to the Sink from now on
-	Full              // no room now; the same may be offered again
-	Malformed         // Handlers only: the body cannot be parsed
+	_        Verdict = iota
+	Accepted         // taken; the batch belongs to the Sink from now on, which is to give it to Server.Settle
+	Full             // no room now; the same may be offered again
 )
 
-// Sink takes a batch of validated records. It is called by several goroutines at once and should not block: where it
-// has no room, Full says so and the loss is counted in records, packets and bytes, while a Sink that waits lets the
-// socket's receive buffer run over, where only datagrams are counted. With Accepted the batch is the Sink's, until
-// Release; with any other verdict it must not be touched again.
+// Sink takes a batch of validated records, or readings. It is called by several goroutines at once and should not block: where it
+// has no room, Full says so, it is counted in records, packets and bytes and the sensor is told to wait, while a Sink that
+// waits lets the socket's receive buffer run over, where only datagrams are counted. With Accepted the batch is the
+// Sink's, until Server.Settle; with any other verdict it must not be touched again.
 type Sink func(*flow.Batch) Verdict
-
-// Handler takes a datagram of a kind other than Flows, under the rules of a Sink, and must not keep the Message or its
-// Body.
-type Handler func(*Message) Verdict
-
-// Message is an authentic datagram of a kind other than Flows. Replays do not get here, but for probes: those have no
-// sequence.
-type Message struct {
-	Sensor string // the id, from the configuration
-	Kind   wire.Kind
-	Boot   uint64
-	TX     uint64
-	// Received is the kernel's receive time, and Offset the sender's clock minus ours.
-	Received time.Time
-	Offset   time.Duration
-	Body     []byte
-}

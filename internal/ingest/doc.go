@@ -11,6 +11,12 @@
 // counter. Before authentication nothing is counted by sensor or address, since anybody can write anything into a
 // datagram; after it there are counters for each sensor, and the sensors are those of the configuration.
 //
-// Ownership: a Batch handed to the Sink belongs to the Sink when it says Accepted, until it is given back by Release. One
+// Ownership: a Batch handed to the Sink belongs to the Sink when it says Accepted, until it is given back by Settle. One
 // that the Sink refuses stays with this package.
+//
+// Answers: a batch is acknowledged when it is settled as Durable. Acknowledgements of a sensor are gathered for a while and
+// go, with refusals, to the source of its datagram with the highest new tx, by the socket and from the address that it came
+// to, sealed with the key that opened it, and never longer than it was. A seen tx is not answered at all; a batch that comes
+// again under a new one is acknowledged again once it is durable. A refused clock and a probe are answered at once. Close
+// sends what is still to be told.
 package ingest

@@ -107,18 +107,18 @@ func (a *agent) flows(records ...flow.Record) []byte {
 // resend makes a datagram of the latest batch under a new tx.
 func (a *agent) resend(records ...flow.Record) []byte {
 	a.t.Helper()
-	return a.seal(a.header(wire.Flows), body(a.t, a.seq, records...))
+	return a.seal(a.header(wire.Flows), a.body(a.seq, records...))
 }
 
-func body(tb testing.TB, seq uint64, records ...flow.Record) []byte {
-	tb.Helper()
+func (a *agent) body(seq uint64, records ...flow.Record) []byte {
+	a.t.Helper()
 	enc := wire.NewFlowsEncoder(32 << 10)
 	for i := range records {
 		if !enc.Add(&records[i], "eth0") {
-			tb.Fatalf("record %d does not fit", i)
+			a.t.Fatalf("record %d does not fit", i)
 		}
 	}
-	return enc.AppendBody(nil, seq, 1, 1_700_000_000_000_000_000+int64(seq)*1000)
+	return enc.AppendBody(nil, wire.Numbers{Boot: a.boot, Seq: seq, Floor: 1, Base: 1_700_000_000_000_000_000 + int64(seq)*1000})
 }
 
 // record is a valid one; n tells records apart.
@@ -150,6 +150,7 @@ type collector struct {
 	mu      sync.Mutex
 	taken   []flow.Batch
 	verdict func(*flow.Batch) ingest.Verdict // nil: accept
+	hold    func(*flow.Batch)                // nil: settle as durable at once
 	stop    func() error
 }
 
@@ -212,10 +213,15 @@ func (c *collector) sink(b *flow.Batch) ingest.Verdict {
 			return v
 		}
 	}
+	if c.hold != nil {
+		c.hold(b)
+		return ingest.Accepted
+	}
 	kept := *b
-	kept.Records, kept.Interfaces = slices.Clone(b.Records), slices.Clone(b.Interfaces)
+	kept.Records, kept.Interfaces, kept.Body = slices.Clone(b.Records), slices.Clone(b.Interfaces), slices.Clone(b.Body)
+	kept.Readings = slices.Clone(b.Readings)
 	c.taken = append(c.taken, kept)
-	c.Release(b)
+	c.Settle(b, ingest.Durable)
 	return ingest.Accepted
 }
 

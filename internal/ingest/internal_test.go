@@ -59,7 +59,9 @@ func TestParseAncillary(t *testing.T) {
 	stamp32 = binary.NativeEndian.AppendUint32(stamp32, 123_456_789)
 	drops := binary.NativeEndian.AppendUint32(nil, 42)
 	when := time.Unix(1_700_000_000, 123_456_789)
-	other := cmsg(unix.IPPROTO_IP, unix.IP_PKTINFO, make([]byte, 12))
+	other := cmsg(unix.IPPROTO_IP, unix.IP_TOS, make([]byte, 12))
+	info4 := []byte{0, 0, 0, 7, 192, 0, 2, 1, 192, 0, 2, 255}
+	info6 := append(netip.MustParseAddr("2001:db8::1").AsSlice(), 0, 0, 0, 7)
 
 	for name, tc := range map[string]struct {
 		oob  []byte
@@ -73,6 +75,9 @@ func TestParseAncillary(t *testing.T) {
 			append(append(other, cmsg(unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS, stamp)...), cmsg(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, drops)...),
 			ancillary{received: when, dropped: 42, hasDropped: true},
 		},
+		"sent to IPv4": {cmsg(unix.IPPROTO_IP, unix.IP_PKTINFO, info4), ancillary{local: netip.MustParseAddr("192.0.2.1")}},
+		"sent to IPv6": {cmsg(unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info6), ancillary{local: netip.MustParseAddr("2001:db8::1")}},
+		"short info":   {append(cmsg(unix.IPPROTO_IP, unix.IP_PKTINFO, info4[:8]), cmsg(unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info6[:16])...), ancillary{}},
 		"short data":   {cmsg(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, drops[:2]), ancillary{}},
 		"false length": {[]byte{255, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 40, 0, 0, 0, 1, 1, 1, 1}, ancillary{}},
 		"cut":          {cmsg(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, drops)[:10], ancillary{}},
@@ -138,73 +143,110 @@ func TestReadErrors(t *testing.T) {
 
 func TestSeqs(t *testing.T) {
 	var s seqs
+	settle := func(boot, seq uint64, r Result) { s.known(boot).settle(seq, r) }
 	for i, step := range []struct {
-		boot, seq uint64
-		want      claim
+		boot, seq, floor uint64
+		want             claim
+		then             Result
 	}{
-		{5, 100, claimNew},
-		{5, 100, claimSeen},
-		{5, 99, claimNew},
-		{5, 98 + seqWindowBits, claimNew}, // 99 is the lowest now
-		{5, 99, claimSeen},
-		{5, 98, claimSeen}, // below the window
-		{5, 101, claimNew},
-		{5, 1 << 40, claimNew},
-		{5, 1<<40 - seqWindowBits + 1, claimNew},
-		{5, 1<<64 - 1, claimNew},
-		{5, 1<<64 - 1, claimSeen},
-		{6, 100, claimNew},
-		{0, 0, claimNew}, // zero is a boot and a number like others
-		{0, 0, claimSeen},
+		{5, 1, 1, claimNew, 0},
+		{5, 1, 1, claimPending, Durable},
+		{5, 1, 1, claimDurable, 0},
+		{5, 3, 1, claimNew, Durable},
+		{5, 3, 1, claimDurable, 0},
+		{5, 2, 1, claimNew, Lost},
+		{5, 2, 1, claimNew, 0}, // lost is welcome again
+		{5, 100, 99, claimNew, 0},
+		{5, 98, 90, claimDurable, 0}, // given up since
+		{5, 2, 1, claimDurable, 0},
+		{5, 98 + seqWindowBits, 99, claimNew, 0},
+		{5, 100, 99, claimPending, 0},
+		{5, 1 << 40, 1<<40 - 1, claimNew, 0},
+		{5, 1<<40 - 1, 1<<40 - 1, claimNew, 0},
+		{6, 1 << 40, 1 << 40, claimNew, Durable}, // in the midst: the collector was restarted
+		{6, 1 << 40, 1 << 40, claimDurable, 0},
+		{0, 1, 0, claimNew, 0}, // zero is a boot like others
+		{0, 0, 0, claimDurable, 0},
 	} {
-		if got := s.claim(step.boot, step.seq); got != step.want {
+		if got := s.claim(step.boot, step.seq, step.floor); got != step.want {
 			t.Errorf("step %d: boot %d seq %d: %v, want %v", i, step.boot, step.seq, got, step.want)
 		}
+		if step.then != 0 {
+			settle(step.boot, step.seq, step.then)
+		}
 	}
-	s.release(6, 100)
-	if got := s.claim(6, 100); got != claimNew {
-		t.Errorf("released number: %v", got)
+	for boot := range seal.MaxBoots - 1 {
+		s.claim(uint64(10+boot), 1, 1)
+		s.claim(5, 1, 1) // heard all the time: stays known
 	}
-	s.release(77, 1)    // not a known boot
-	s.release(5, 1)     // below the window
-	s.release(6, 1<<20) // above it
-	for boot := range seal.MaxBoots {
-		s.claim(uint64(10+boot), 1)
-	}
-	if got := s.claim(6, 101); got != claimForgotten {
-		t.Errorf("boot pushed out by newer ones: %v", got)
-	}
-	if got := s.claim(10, 1); got != claimSeen {
-		t.Errorf("oldest of the known boots: %v", got)
+	if s.known(6) != nil || s.known(0) != nil || s.known(5) == nil {
+		t.Error("the wrong boot was forgotten")
 	}
 }
 
-// Against a plain model: random numbers that go up on the whole, with releases.
+// Against a plain model: random numbers that go up on the whole, settled at random, with a floor that follows.
 func TestSeqWindowModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var w seqWindow
-	taken := map[uint64]bool{}
-	var highest uint64
+	durable, taken := map[uint64]bool{}, map[uint64]bool{}
+	floor, highest := uint64(1), uint64(0)
 	for range 200_000 {
-		seq := highest + rng.Uint64N(40)
-		if back := rng.Uint64N(3000); rng.IntN(4) > 0 && back < seq {
-			seq -= back
+		if rng.IntN(50) == 0 { // what is durable and, now and then, what is not is behind
+			for durable[floor] || rng.IntN(20) == 0 {
+				floor++
+			}
 		}
-		if rng.IntN(1000) == 0 {
-			seq += rng.Uint64N(5000)
+		if rng.IntN(20_000) == 0 {
+			floor += rng.Uint64N(5000)
 		}
+		seq := floor + rng.Uint64N(min(highest-min(floor, highest)+40, seqWindowBits))
 		highest = max(highest, seq)
 		want := claimNew
-		if taken[seq] || highest-seq >= seqWindowBits {
-			want = claimSeen
+		switch {
+		case durable[seq]:
+			want = claimDurable
+		case taken[seq]:
+			want = claimPending
 		}
-		if got := w.claim(seq); got != want {
-			t.Fatalf("seq %d, highest %d: %v, want %v", seq, highest, got, want)
+		if got := w.claim(seq, floor); got != want {
+			t.Fatalf("seq %d, floor %d, upto %d: %v, want %v", seq, floor, w.upto, got, want)
 		}
 		taken[seq] = true
-		if rng.IntN(10) == 0 && highest-seq < seqWindowBits {
-			w.release(seq)
+		settleModel(&seqModel{t, &w, taken, durable}, rng.IntN(400), seq)
+	}
+}
+
+// seqModel is a window and what it should say.
+type seqModel struct {
+	t              *testing.T
+	w              *seqWindow
+	taken, durable map[uint64]bool
+}
+
+func settleModel(m *seqModel, dice int, seq uint64) {
+	t, w, taken, durable := m.t, m.w, m.taken, m.durable
+	t.Helper()
+	switch dice % 4 {
+	case 0:
+		if w.settle(seq, Durable) == durable[seq] {
+			t.Fatalf("seq %d settled as if it were new, or not", seq)
+		}
+		durable[seq] = true
+	case 1:
+		if !durable[seq] {
+			w.settle(seq, Lost)
 			delete(taken, seq)
+		}
+	}
+	if dice/4 > 0 {
+		return
+	}
+	acks := w.acks(nil)
+	named := map[uint64]bool{}
+	acks.Each(func(n uint64) { named[n] = true })
+	for n := acks.Upto + 1; n <= acks.Highest()+10; n++ {
+		if named[n] != durable[n] {
+			t.Fatalf("seq %d: durable %v, acknowledged %v", n, durable[n], named[n])
 		}
 	}
 }

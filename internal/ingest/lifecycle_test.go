@@ -222,7 +222,7 @@ func TestMemoryOfManySensors(t *testing.T) {
 	var sent uint64
 	for boot := range uint64(10) {
 		for _, a := range agents {
-			a.boot, a.tx, a.seq = boot+1, 5000*boot, 5000*boot
+			a.boot, a.tx, a.seq = boot+1, 5000*boot, 200*boot
 			send(t, conn, a.flows(record(1)))
 			if sent++; sent%200 == 0 {
 				c.settle(sent)

@@ -19,7 +19,7 @@ type bench struct {
 	*processor
 	sealer *seal.Sealer
 	now    time.Time
-	from   netip.Addr
+	from   netip.AddrPort
 }
 
 func newBench(tb testing.TB) *bench {
@@ -41,9 +41,9 @@ func newBench(tb testing.TB) *bench {
 		tb.Fatal(err)
 	}
 	s := newServer(cfg, opener, slog.New(slog.DiscardHandler))
-	b := &bench{sealer: sealer, now: time.Unix(1_700_000_000, 0), from: netip.MustParseAddr("192.0.2.1")}
+	b := &bench{sealer: sealer, now: time.Unix(1_700_000_000, 0), from: netip.MustParseAddrPort("192.0.2.1:4321")}
 	b.processor = &processor{Server: s, sink: func(batch *flow.Batch) Verdict {
-		s.Release(batch)
+		s.Settle(batch, Durable)
 		return Accepted
 	}}
 	return b
@@ -85,7 +85,7 @@ func plaintexts(tb testing.TB, n, size, limit int) (plain [][]byte, records floa
 		}
 		total += enc.Len()
 		p := wire.AppendHeader(nil, wire.Header{Kind: wire.Flows, ID: testID, Boot: 1, TX: uint64(i + 1)})
-		plain = append(plain, enc.AppendBody(p, uint64(i+1), 1, 1_700_000_000_000_000_000))
+		plain = append(plain, enc.AppendBody(p, wire.Numbers{Boot: 1, Seq: uint64(i + 1), Floor: 1, Base: 1_700_000_000_000_000_000}))
 	}
 	return plain, float64(total) / float64(n)
 }

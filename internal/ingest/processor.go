@@ -14,6 +14,7 @@ import (
 type processor struct {
 	*Server
 	sink     Sink
+	socket   *socket // nil without a network
 	counters counters
 	plain    []byte // of the datagram in hand, used again for the next
 }
@@ -22,7 +23,8 @@ type processor struct {
 type arrival struct {
 	payload   []byte
 	truncated bool // it was longer than payload
-	from      netip.Addr
+	from      netip.AddrPort
+	local     netip.Addr // it was sent to; the zero Addr when the kernel did not say
 	received  time.Time
 }
 
@@ -35,6 +37,15 @@ type outcome struct {
 	opened seal.Opened
 	header wire.Header
 	volume Volume
+	// skewed: the stamp is too far off, which a probe is not refused for. wellFormed: the header is one to be answered.
+	skewed, wellFormed bool
+}
+
+// sender is where an answer to the datagram goes.
+func (p *processor) sender(a *arrival, o *outcome) *sender {
+	return &sender{
+		socket: p.socket, from: a.from, local: a.local, length: len(a.payload), key: o.opened.Sensor.Keys[o.opened.KeyIndex],
+	}
 }
 
 // process takes one datagram through all its steps, counts how it ended, and logs a refusal as often as that is allowed;
@@ -45,6 +56,7 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 	p.counters.outcomes[o.reason].Add(1)
 	if o.sensor != nil {
 		o.sensor.count(o.reason, o.volume)
+		p.answer(&o, p.sender(a, &o), now)
 	}
 	if o.reason == ReasonAccepted {
 		p.counters.accepted.add(o.volume)
@@ -64,7 +76,7 @@ func (p *processor) judge(a *arrival, o *outcome) {
 		return
 	}
 	keys := p.keys.Load()
-	opened, reason := keys.opener.Open(p.plain[:0], a.payload, a.from, a.received)
+	opened, reason := keys.opener.Open(p.plain[:0], a.payload, a.from.Addr().Unmap(), a.received)
 	if o.reason = openReasons[reason]; !o.reason.Authentic() {
 		return
 	}
@@ -75,14 +87,16 @@ func (p *processor) judge(a *arrival, o *outcome) {
 
 	header, body, err := wire.ParseHeader(opened.Plaintext)
 	o.header = header
-	if o.reason != ReasonAccepted && header.Kind != wire.Probe {
+	headerReason, headerErr := judgeHeader(&header, opened.Sensor.ID, err)
+	o.skewed, o.wellFormed = o.reason != ReasonAccepted, headerReason == ReasonAccepted
+	if o.skewed && header.Kind != wire.Probe {
 		return // a probe is answered even when its clock is wrong: it asks for the time
 	}
-	if o.reason, o.err = judgeHeader(&header, opened.Sensor.ID, err); o.reason != ReasonAccepted {
+	if o.reason, o.err = headerReason, headerErr; o.reason != ReasonAccepted {
 		return
 	}
 	if header.Kind != wire.Probe { // which has no sequence and makes no state
-		if o.reason = o.sensor.sequence(&header); o.reason != ReasonAccepted {
+		if o.reason = o.sensor.sequence(&header, p.sender(a, o)); o.reason != ReasonAccepted {
 			return
 		}
 	}
@@ -91,11 +105,21 @@ func (p *processor) judge(a *arrival, o *outcome) {
 		o.reason, o.err = ReasonVersion, err
 		return
 	}
-	if header.Kind == wire.Flows {
-		p.takeFlows(body, o)
+	p.takeBody(body, a, o)
+}
+
+func (p *processor) takeBody(body []byte, a *arrival, o *outcome) {
+	if content, ok := o.header.Kind.Content(); ok {
+		p.takeBatch(content, body, a, o)
 		return
 	}
-	p.takeOther(body, a, o)
+	if o.header.Kind != wire.Probe {
+		o.reason = ReasonKindUnhandled
+		return
+	}
+	if o.err = wire.ParseProbe(body); o.err != nil {
+		o.reason = ReasonParse
+	}
 }
 
 // judgeHeader says what is wrong with a header, given the error of its parser and the id outside the token. A version
@@ -115,36 +139,48 @@ func judgeHeader(h *wire.Header, id string, err error) (Reason, error) {
 	}
 }
 
-// takeFlows parses and validates a batch, all of it or nothing, and hands it over.
-func (p *processor) takeFlows(body []byte, o *outcome) {
+// takeBatch parses and validates a batch, all of it or nothing, and hands it over.
+func (p *processor) takeBatch(content flow.Content, body []byte, a *arrival, o *outcome) {
 	b := p.batch()
-	if o.err = wire.ParseFlows(body, b); o.err != nil {
+	if o.err = wire.Parse(content, body, b); o.err != nil {
 		o.reason = ReasonParse
-		p.Release(b)
+		p.recycle(b)
 		return
 	}
-	v, err := validate(b)
+	v, err := validate(b, o.header.Boot)
 	if err != nil {
 		o.reason, o.err = ReasonValidate, err
-		p.Release(b)
+		p.recycle(b)
 		return
 	}
-	b.Sensor, b.Boot = o.sensor.id, o.header.Boot
-	seq := b.Seq // the batch is no longer ours once it was offered
-	if o.reason = o.sensor.claim(b.Boot, seq); o.reason != ReasonAccepted {
-		p.Release(b)
+	b.Sensor, b.Received = o.sensor.id, a.received.UnixNano()
+	b.Body = append(b.Body[:0], body...)
+	boot, seq := b.Boot, b.Seq // the batch is no longer ours once it was offered
+	var answer bool
+	if o.reason, answer = o.sensor.claim(b); o.reason != ReasonAccepted {
+		if answer {
+			p.answers.add(o.sensor)
+		}
+		p.recycle(b)
 		return
 	}
 	o.volume = v
 	if p.sink(b) != Accepted {
 		o.reason = ReasonQueueFull
-		o.sensor.release(o.header.Boot, seq)
-		p.Release(b)
+		o.sensor.release(boot, seq)
+		p.recycle(b)
 	}
 }
 
-// validate holds every record to what a sensor can have seen. The numbers of the batch itself are the parser's matter.
-func validate(b *flow.Batch) (v Volume, err error) {
+// errBoot refuses a batch of the future.
+var errBoot = errors.New("the batch is of a later boot than its sender")
+
+// validate holds every record to what a sensor can have seen. The other numbers of the batch, and what else it may hold,
+// are the parser's matter.
+func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
+	if b.Boot > boot {
+		return v, errBoot
+	}
 	v.Batches = 1
 	for i := range b.Records {
 		r := &b.Records[i]
@@ -154,22 +190,4 @@ func validate(b *flow.Batch) (v Volume, err error) {
 		v.addRecord(r)
 	}
 	return v, nil
-}
-
-// takeOther hands the body of a kind other than Flows to its handler.
-func (p *processor) takeOther(body []byte, a *arrival, o *outcome) {
-	handler := p.cfg.Handlers[o.header.Kind]
-	if handler == nil {
-		o.reason = ReasonKindUnhandled
-		return
-	}
-	verdict := handler(&Message{
-		Sensor: o.sensor.id, Kind: o.header.Kind, Boot: o.header.Boot, TX: o.header.TX,
-		Received: a.received, Offset: o.opened.Offset, Body: body,
-	})
-	if verdict == Malformed {
-		o.reason = ReasonParse
-	} else if verdict != Accepted {
-		o.reason = ReasonQueueFull
-	}
 }

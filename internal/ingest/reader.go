@@ -27,7 +27,6 @@ const (
 // reader reads one socket and has each datagram processed. It belongs to one goroutine, but for its counts.
 type reader struct {
 	processor
-	socket   *socket
 	messages []ipv4.Message
 	woken    <-chan struct{} // closed once the deadline that ends the reading is set
 	dropped  uint32          // the kernel's count at the last datagram that told it
@@ -36,7 +35,7 @@ type reader struct {
 }
 
 func newReader(s *Server, sock *socket) *reader {
-	r := &reader{processor: processor{Server: s}, socket: sock, messages: make([]ipv4.Message, batchSize)}
+	r := &reader{processor: processor{Server: s, socket: sock}, messages: make([]ipv4.Message, batchSize)}
 	size, space := s.cfg.MaxDatagram, ancillarySpace()
 	buffers, oob := make([]byte, batchSize*size), make([]byte, batchSize*space)
 	for i := range r.messages {
@@ -115,7 +114,7 @@ func (r *reader) take(messages []ipv4.Message) {
 		}
 		octets += uint64(m.N)
 		r.process(&arrival{
-			payload: m.Buffers[0][:m.N], truncated: m.Flags&syscall.MSG_TRUNC != 0, from: sender(m.Addr), received: anc.received,
+			payload: m.Buffers[0][:m.N], truncated: m.Flags&syscall.MSG_TRUNC != 0, from: addressOf(m.Addr), local: anc.local, received: anc.received,
 		}, now)
 	}
 	r.datagrams.Add(uint64(len(messages)))
@@ -134,13 +133,13 @@ func (r *reader) noteDrops(anc *ancillary) {
 	}
 }
 
-// sender gives the source address; IPv4 on a socket for both families comes as IPv4.
-func sender(a net.Addr) netip.Addr {
+// addressOf gives the source address; IPv4 on a socket for both families comes as IPv6.
+func addressOf(a net.Addr) netip.AddrPort {
 	udp, ok := a.(*net.UDPAddr)
 	if !ok {
-		return netip.Addr{}
+		return netip.AddrPort{}
 	}
-	return udp.AddrPort().Addr().Unmap()
+	return udp.AddrPort()
 }
 
 func (r *reader) stats() SocketStats {

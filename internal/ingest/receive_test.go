@@ -49,6 +49,16 @@ func TestDelivers(t *testing.T) {
 	if len(got) == 2 && got[0].Seq > got[1].Seq { // two sockets, two goroutines
 		got[0], got[1] = got[1], got[0]
 	}
+	for i := range got {
+		var again flow.Batch // the body goes along, and is what the records were parsed from
+		if err := wire.ParseFlows(got[i].Body, &again); err != nil || !cmp.Equal(again.Records, got[i].Records) {
+			t.Errorf("the body that batch %d came with is another: %v", got[i].Seq, err)
+		}
+		if at := time.Unix(0, got[i].Received); at.Before(before.Add(-time.Second)) || at.After(time.Now()) {
+			t.Errorf("batch %d was received at %v", got[i].Seq, at)
+		}
+		got[i].Body, got[i].Received = nil, 0
+	}
 	if diff := cmp.Diff([]flow.Batch{want(1, sent4), want(2, sent6)}, got); diff != "" {
 		t.Errorf("batches differ (-sent +got):\n%s", diff)
 	}
@@ -114,12 +124,13 @@ func TestRefusals(t *testing.T) {
 		{"unknown kind", ingest.ReasonKind, edge.seal(edge.header(77), nil), "edge-1"},
 		{"wrong direction", ingest.ReasonKind, edge.seal(edge.header(wire.Ack), nil), "edge-1"},
 		{"other version", ingest.ReasonVersion, edge.sealPlain(otherVersion(edge)), "edge-1"},
-		{"report", ingest.ReasonKindUnhandled, edge.seal(edge.header(wire.Report), nil), "edge-1"},
+		{"report", ingest.ReasonParse, edge.seal(edge.header(wire.Report), nil), "edge-1"},
 		{"dns", ingest.ReasonKindUnhandled, edge.seal(edge.header(wire.DNS), nil), "edge-1"},
-		{"probe", ingest.ReasonKindUnhandled, edge.seal(wire.Header{Kind: wire.Probe, ID: "edge-1"}, nil), "edge-1"},
+		{"empty probe", ingest.ReasonParse, edge.seal(wire.Header{Kind: wire.Probe, ID: "edge-1"}, nil), "edge-1"},
+		{"batch of a later boot", ingest.ReasonValidate, edge.seal(edge.header(wire.Flows), edge.laterBoot().body(1, record(1))), "edge-1"},
 		{"empty body", ingest.ReasonParse, edge.seal(edge.header(wire.Flows), nil), "edge-1"},
-		{"body with trailing junk", ingest.ReasonParse, edge.seal(edge.header(wire.Flows), append(body(t, 90, record(1)), 0)), "edge-1"},
-		{"cut body", ingest.ReasonParse, edge.seal(edge.header(wire.Flows), cut(body(t, 91, record(1)))), "edge-1"},
+		{"body with trailing junk", ingest.ReasonParse, edge.seal(edge.header(wire.Flows), append(edge.body(90, record(1)), 0)), "edge-1"},
+		{"cut body", ingest.ReasonParse, edge.seal(edge.header(wire.Flows), cut(edge.body(91, record(1)))), "edge-1"},
 		{"invalid record", ingest.ReasonValidate, edge.flows(record(1), invalid), "edge-1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -197,6 +208,12 @@ func flipped(d []byte) []byte {
 }
 
 func cut(b []byte) []byte { return b[:len(b)-1] }
+
+func (a *agent) laterBoot() *agent {
+	later := *a
+	later.boot++
+	return &later
+}
 
 func otherVersion(a *agent) []byte {
 	plain := wire.AppendHeader(nil, a.header(wire.Flows))
@@ -276,7 +293,7 @@ func TestReplays(t *testing.T) {
 	}
 
 	edge.tx += seal.WindowBits
-	send(t, conn, edge.flows(record(1)), edge.seal(wire.Header{Kind: wire.Flows, ID: edge.id, Boot: edge.boot, TX: 2}, body(t, 77, record(1))))
+	send(t, conn, edge.flows(record(1)), edge.seal(wire.Header{Kind: wire.Flows, ID: edge.id, Boot: edge.boot, TX: 2}, edge.body(77, record(1))))
 	st = c.settle(5)
 	if st.Outcomes[ingest.ReasonAccepted] != 2 || st.Outcomes[ingest.ReasonTXOld] != 1 {
 		t.Fatalf("below the window: %s", named(st.Outcomes))
@@ -392,46 +409,26 @@ func TestLogIsRateLimited(t *testing.T) {
 	}
 }
 
-// Kinds other than flows go to their handlers.
-func TestHandlers(t *testing.T) {
+// A report is a batch like any other: handed over once, acknowledged, refused when it cannot be parsed.
+func TestReports(t *testing.T) {
 	edge := newAgent(t, "edge-1")
-	verdict := make(chan ingest.Verdict, 4)
-	got := make(chan ingest.Message, 4)
-	handler := func(m *ingest.Message) ingest.Verdict {
-		kept := *m
-		kept.Body = bytes.Clone(m.Body)
-		got <- kept
-		return <-verdict
-	}
-	c := start(t, ingest.Config{Handlers: map[wire.Kind]ingest.Handler{wire.Report: handler, wire.Probe: handler}}, edge.sensor())
+	c := start(t, ingest.Config{}, edge.sensor())
 	conn := c.dial()
-
-	for _, v := range []ingest.Verdict{ingest.Accepted, ingest.Malformed, ingest.Full} {
-		verdict <- v
-		send(t, conn, edge.seal(edge.header(wire.Report), []byte("ledger")))
-		m := <-got
-		if m.Sensor != "edge-1" || m.Kind != wire.Report || m.Boot != edge.boot || m.TX != edge.tx || string(m.Body) != "ledger" ||
-			m.Received.IsZero() {
-			t.Errorf("handler got %+v", m)
-		}
+	e := wire.NewReportEncoder(1000)
+	e.Add(flow.Reading{Name: "received", Value: 12})
+	e.Add(flow.Reading{Subject: "eth0", Name: "dropped", Value: 3})
+	body := e.AppendBody(nil, wire.Numbers{Boot: edge.boot, Seq: 7, Floor: 7, Base: 1_700_000_000_000_000_000})
+	for range 2 {
+		send(t, conn, edge.seal(edge.header(wire.Report), body))
 	}
+	send(t, conn, edge.seal(edge.header(wire.Report), []byte("ledger")))
 	st := c.settle(3)
-	if st.Outcomes[ingest.ReasonAccepted] != 1 || st.Outcomes[ingest.ReasonParse] != 1 || st.Outcomes[ingest.ReasonQueueFull] != 1 {
-		t.Errorf("verdicts counted as %s", named(st.Outcomes))
+	if st.Outcomes[ingest.ReasonAccepted] != 1 || st.Outcomes[ingest.ReasonDuplicate] != 1 || st.Outcomes[ingest.ReasonParse] != 1 {
+		t.Errorf("reports counted as %s", named(st.Outcomes))
 	}
-
-	// A probe has no sequence, makes no state, and asks for the time, so that a wrong clock does not refuse it.
-	boot := c.sensor("edge-1").Boot
-	edge.now = func() time.Time { return time.Now().Add(time.Hour) }
-	verdict <- ingest.Accepted
-	send(t, conn, edge.seal(wire.Header{Kind: wire.Probe, ID: edge.id, Boot: 1 << 60, TX: 1}, nil))
-	if m := <-got; m.Kind != wire.Probe || m.Offset < 50*time.Minute {
-		t.Errorf("handler got %+v", m)
-	}
-	if st := c.settle(4); st.Outcomes[ingest.ReasonAccepted] != 2 {
-		t.Errorf("probe: %s", named(st.Outcomes))
-	}
-	if got := c.sensor("edge-1").Boot; got != boot {
-		t.Errorf("a probe changed the newest boot to %d", got)
+	batches := c.batches()
+	if len(batches) != 1 || batches[0].Content != flow.SensorReadings || batches[0].Sensor != "edge-1" || batches[0].Seq != 7 ||
+		len(batches[0].Readings) != 2 || batches[0].Readings[1] != (flow.Reading{Subject: "eth0", Name: "dropped", Value: 3}) {
+		t.Errorf("handed over: %+v", batches)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/wire"
 )
@@ -13,13 +14,15 @@ import (
 type sensor struct {
 	id string
 
-	mu    sync.Mutex // guards the fields below
-	boots seal.Boots
-	seqs  seqs
+	mu      sync.Mutex // guards the fields below
+	boots   seal.Boots
+	seqs    seqs
+	replies replies
 
 	outcomes            [Reasons]uint64
 	octets              uint64
 	accepted, queueFull Volume
+	durable, lost       Volume
 	lastSeen            time.Time
 	offset              time.Duration
 	keyIndex            int
@@ -37,32 +40,62 @@ func (s *sensor) hear(o *seal.Opened, received time.Time, n int) {
 	}
 }
 
-// sequence judges the tx of a datagram, and remembers it.
-func (s *sensor) sequence(h *wire.Header) Reason {
+// sequence judges the tx of a datagram, and remembers it. The datagram with the highest one says where answers go.
+func (s *sensor) sequence(h *wire.Header, from *sender) Reason {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return txReasons[s.boots.Accept(h.Boot, h.TX)]
+	reason := txReasons[s.boots.Accept(h.Boot, h.TX)]
+	if boot, highest, _ := s.boots.Newest(); reason == ReasonAccepted && h.Boot == boot && h.TX == highest {
+		s.replies.follow(h, from)
+	}
+	return reason
 }
 
-// claim reports whether a batch is to be handed over: ReasonAccepted unless it was before.
-func (s *sensor) claim(boot, seq uint64) Reason {
+// claim reports whether a batch is to be handed over: ReasonAccepted unless it was before. One that is durable is
+// acknowledged again, which wants an answer.
+func (s *sensor) claim(b *flow.Batch) (reason Reason, answer bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch s.seqs.claim(boot, seq) {
+	switch s.seqs.claim(b.Boot, b.Seq, b.Floor) {
 	case claimNew:
-		return ReasonAccepted
-	case claimForgotten:
-		return ReasonBootOld
-	case claimSeen:
+		return ReasonAccepted, false
+	case claimDurable:
+		answer = s.tell(b.Boot)
+	case claimPending:
 	}
-	return ReasonDuplicate
+	return ReasonDuplicate, answer
+}
+
+// tell marks what is durable of a boot to be told, and reports whether the sensor is to be put on the answerer's list.
+func (s *sensor) tell(boot uint64) bool {
+	w := s.seqs.known(boot)
+	if w == nil {
+		return false
+	}
+	w.dirty = true
+	return s.replies.enlist()
+}
+
+// settle takes what became of a batch, and reports whether the sensor is to be put on the answerer's list.
+func (s *sensor) settle(b *flow.Batch, r Result, v Volume) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r == Durable {
+		s.durable.add(v)
+	} else {
+		s.lost.add(v)
+	}
+	w := s.seqs.known(b.Boot)
+	return w != nil && w.settle(b.Seq, r) && s.tell(b.Boot)
 }
 
 // release takes back the claim on a batch that the sink refused.
 func (s *sensor) release(boot, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seqs.release(boot, seq)
+	if w := s.seqs.known(boot); w != nil {
+		w.settle(seq, Lost)
+	}
 }
 
 // count notes how a datagram ended, and what the batch held that it brought as far as the sink.
@@ -88,6 +121,8 @@ func (s *sensor) stats() SensorStats {
 		Octets:    s.octets,
 		Accepted:  s.accepted,
 		QueueFull: s.queueFull,
+		Durable:   s.durable,
+		Lost:      s.lost,
 		Missing:   s.boots.Stats().Missing,
 		LastSeen:  s.lastSeen,
 		Offset:    s.offset,

@@ -36,8 +36,11 @@ type Server struct {
 	readers  []*reader
 	throttle *throttle
 	batches  sync.Pool // of *flow.Batch
-	ran      atomic.Bool
-	close    func() error
+	answers  *answerer
+
+	durable, lost volumeCounters
+	ran           atomic.Bool
+	close         func() error
 }
 
 // keyring is the opener with the state of the sensors that it knows, replaced as one.
@@ -58,7 +61,11 @@ func Listen(cfg Config, opener *seal.Opener, log *slog.Logger) (*Server, error) 
 		return nil, err
 	}
 	s := newServer(cfg, opener, log)
-	s.close = sync.OnceValue(func() error { return closeSockets(sockets) })
+	go s.answers.run()
+	s.close = sync.OnceValue(func() error {
+		s.answers.stop()
+		return closeSockets(sockets)
+	})
 	for _, sock := range sockets {
 		s.readers = append(s.readers, newReader(s, sock))
 	}
@@ -68,6 +75,7 @@ func Listen(cfg Config, opener *seal.Opener, log *slog.Logger) (*Server, error) 
 // newServer makes a Server without sockets.
 func newServer(cfg Config, opener *seal.Opener, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg, log: log, now: time.Now, close: func() error { return nil }}
+	s.answers = newAnswerer(cfg.ID, cfg.AnswerAfter, s.now)
 	s.throttle = newThrottle(cfg.LogPeriod, s.now())
 	s.batches.New = func() any { return new(flow.Batch) }
 	s.keys.Store(&keyring{})
@@ -145,13 +153,12 @@ func (s *Server) SetOpener(opener *seal.Opener) {
 // batch gives a batch that nobody uses.
 func (s *Server) batch() *flow.Batch { return s.batches.Get().(*flow.Batch) }
 
-// Release gives a batch back for another use. Whoever got it from the Sink calls it when done with it, once; nothing of
-// the batch may be touched afterwards. A batch that is never released costs garbage, nothing else.
-func (s *Server) Release(b *flow.Batch) {
+// recycle keeps a batch for another use.
+func (s *Server) recycle(b *flow.Batch) {
 	if cap(b.Records) <= keepRecords {
 		s.batches.Put(b)
 	}
 }
 
-// Close closes the sockets, which ends Run. It may be called more than once, and gives the same answer each time.
+// Close sends the answers that wait and closes the sockets, which ends Run. It may be called more than once, and gives the same answer each time.
 func (s *Server) Close() error { return s.close() }

@@ -168,6 +168,18 @@ func dropCounts(fd int) error {
 	return sockoptError("SO_RXQ_OVFL", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1))
 }
 
+// localAddresses asks for the address that each datagram was sent to, which its answer is to come from.
+func localAddresses(fd int) error {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return sockoptError("SO_DOMAIN", err)
+	}
+	if domain == unix.AF_INET6 {
+		return sockoptError("IPV6_RECVPKTINFO", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1))
+	}
+	return sockoptError("IP_PKTINFO", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
+}
+
 // receiveBuffer raises the receive buffer to n bytes as far as the kernel lets us, and says what it came to.
 // SO_RCVBUFFORCE passes the limit net.core.rmem_max and needs CAP_NET_ADMIN.
 func receiveBuffer(n int, got *int) sockopt {
@@ -185,7 +197,7 @@ func receiveBuffer(n int, got *int) sockopt {
 }
 
 func prepare(rc syscall.RawConn, buffer int, more ...sockopt) (got int, err error) {
-	for _, opt := range append([]sockopt{receiveStamps, dropCounts, receiveBuffer(buffer, &got)}, more...) {
+	for _, opt := range append([]sockopt{receiveStamps, dropCounts, localAddresses, receiveBuffer(buffer, &got)}, more...) {
 		if err := onDescriptor(rc, opt); err != nil {
 			return 0, err
 		}

@@ -11,7 +11,6 @@ import (
 
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
-	"flowsensor/internal/wire"
 )
 
 // Sockets opened elsewhere are taken as they are, one for both families among them: IPv4 prefixes hold there too.
@@ -50,16 +49,13 @@ func TestListenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	listen := []netip.AddrPort{netip.AddrPortFrom(loopback4, 0)}
-	nop := func(*ingest.Message) ingest.Verdict { return ingest.Accepted }
 	for name, cfg := range map[string]ingest.Config{
 		"no address":          {},
 		"negative processors": {Listen: listen, Processors: -1},
 		"negative buffer":     {Listen: listen, ReceiveBuffer: -1},
 		"datagram too short":  {Listen: listen, MaxDatagram: 100},
 		"datagram too long":   {Listen: listen, MaxDatagram: 65536},
-		"flows handler":       {Listen: listen, Handlers: map[wire.Kind]ingest.Handler{wire.Flows: nop}},
-		"ack handler":         {Listen: listen, Handlers: map[wire.Kind]ingest.Handler{wire.Ack: nop}},
-		"nil handler":         {Listen: listen, Handlers: map[wire.Kind]ingest.Handler{wire.DNS: nil}},
+		"collector's name":    {Listen: listen, ID: "a b"},
 	} {
 		if _, err := ingest.Listen(cfg, opener(t), new(logBuffer).logger()); !errors.Is(err, ingest.ErrConfig) {
 			t.Errorf("%s: %v", name, err)

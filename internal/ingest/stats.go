@@ -16,6 +16,9 @@ type Stats struct {
 	Outcomes  [Reasons]uint64
 	Accepted  Volume // handed over
 	QueueFull Volume // refused by the sink: lost where the sensor does not send again
+	Durable   Volume // of what was accepted: settled so, and acknowledged
+	Lost      Volume // of what was accepted: settled so
+	Answers   AnswerStats
 	Sockets   []SocketStats
 	Sensors   []SensorStats // all that are configured, by id
 }
@@ -23,6 +26,13 @@ type Stats struct {
 // Volume is what batches hold.
 type Volume struct {
 	Batches, Records, Packets, Bytes uint64
+}
+
+// AnswerStats is what was sent to the sensors.
+type AnswerStats struct {
+	Sent, Octets uint64
+	Failed       uint64 // not taken by the socket
+	Unfit        uint64 // not sent because they could not be made as short as what they answer
 }
 
 // SocketStats is what one socket did.
@@ -49,6 +59,8 @@ type SensorStats struct {
 	Octets    uint64 // of those datagrams
 	Accepted  Volume
 	QueueFull Volume
+	Durable   Volume
+	Lost      Volume
 	// Missing is how many datagrams were sent and did not arrive, by the gaps in tx that stand now: one that comes late
 	// closes its gap.
 	Missing  uint64
@@ -67,6 +79,10 @@ func (s *Server) Stats() Stats {
 	for _, r := range s.readers {
 		r.counters.addTo(&st)
 		st.Sockets = append(st.Sockets, r.stats())
+	}
+	st.Durable, st.Lost = s.durable.load(), s.lost.load()
+	st.Answers = AnswerStats{
+		Sent: s.answers.sent.Load(), Octets: s.answers.octets.Load(), Failed: s.answers.failed.Load(), Unfit: s.answers.unfit.Load(),
 	}
 	for _, sensor := range s.keys.Load().sensors {
 		st.Sensors = append(st.Sensors, sensor.stats())

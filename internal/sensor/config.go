@@ -58,9 +58,13 @@ type ExportConfig struct {
 	Collector     []string        `toml:"collector"`
 	KeyFile       string          `toml:"key_file"`
 	Delivery      export.Delivery `toml:"delivery"`
+	SpoolSize     config.Size     `toml:"spool_size"`
+	SpoolDir      string          `toml:"spool_dir"`
 	MaxDatagram   int             `toml:"max_datagram"`
 	FlushInterval config.Duration `toml:"flush_interval"`
 	Queue         int             `toml:"queue"`
+
+	ReportInterval config.Duration `toml:"report_interval"`
 }
 
 // HTTPConfig is [http].
@@ -91,7 +95,8 @@ func Defaults() Config {
 			Linger: config.Duration(2 * time.Second), MaxFragments: packet.DefaultMaxFragments,
 		},
 		Export: ExportConfig{
-			Delivery: export.FireAndForget, MaxDatagram: export.DefaultMaxDatagram, FlushInterval: config.Duration(time.Second), Queue: 256,
+			Delivery: export.Acknowledged, SpoolSize: 256 << 20, MaxDatagram: export.DefaultMaxDatagram,
+			FlushInterval: config.Duration(time.Second), Queue: 256, ReportInterval: config.Duration(10 * time.Second),
 		},
 		HTTP: HTTPConfig{Listen: "127.0.0.1:9997"},
 		Log:  LogConfig{Level: "info", Format: "auto"},

@@ -33,15 +33,34 @@ var metricDefs = []metrics.Def{
 	{Name: "fanout_split_flows_total", Help: "Watched flows that met more than one worker: they are in more records, which add up."},
 	{Name: "flows", Help: "Flows in the tables."},
 	{Name: "records_total", Help: "Records exported from the tables, by end reason.", Labels: []string{"reason"}},
-	{Name: "sent_records_total", Help: "Records in datagrams that the kernel took."},
+	{Name: "sent_records_total", Help: "Records in datagrams that the kernel took, each once."},
 	{Name: "sent_packets_total", Help: "Packets in the records sent."},
 	{Name: "sent_bytes_total", Help: "IP bytes in the records sent."},
 	{Name: "sent_datagrams_total", Help: "Datagrams sent to the collector."},
 	{Name: "sent_octets_total", Help: "UDP payload sent to the collector."},
-	{Name: "dropped_records_total", Help: "Records that were not sent, by reason.", Labels: []string{"reason"}},
-	{Name: "dropped_packets_total", Help: "Packets in the records that were not sent, by reason.", Labels: []string{"reason"}},
-	{Name: "dropped_bytes_total", Help: "IP bytes in the records that were not sent, by reason.", Labels: []string{"reason"}},
-	{Name: "pending_records", Help: "Records that wait for the sender."},
+	{Name: "dropped_records_total", Help: "Records given up, by reason.", Labels: []string{"reason"}},
+	{Name: "dropped_packets_total", Help: "Packets in the records given up, by reason.", Labels: []string{"reason"}},
+	{Name: "dropped_bytes_total", Help: "IP bytes in the records given up, by reason.", Labels: []string{"reason"}},
+	{Name: "acked_records_total", Help: "Records that the collector says are durable; none with fire-and-forget."},
+	{Name: "acked_packets_total", Help: "Packets in those records."},
+	{Name: "acked_bytes_total", Help: "IP bytes in those records."},
+	{Name: "recovered_records_total", Help: "Records found in the spool at start."},
+	{Name: "pending_records", Help: "Records that are kept: neither settled nor dropped, in memory or in the spool."},
+	{Name: "unacknowledged_batches", Help: "Batches sent and not acknowledged."},
+	{Name: "waiting_batches", Help: "Batches in memory that were never sent."},
+	{Name: "backlog_batches", Help: "Batches in the spool alone, to be sent beside live ones."},
+	{Name: "spool_batches", Help: "Batches in the spool, also those that are in memory too."},
+	{Name: "spool_bytes", Help: "Their share of the spool's file."},
+	{Name: "spool_failures_total", Help: "Transactions on the spool that failed."},
+	{Name: "report_batches_total", Help: "Batches of readings made: the sensor's ledger on its way to the collector."},
+	{Name: "reports_skipped_total", Help: "Reports that found the sender too busy; the next one says all that they said."},
+	{Name: "resent_batches_total", Help: "Batches sent again."},
+	{Name: "export_pace_batches", Help: "Batches a second that may be sent."},
+	{Name: "export_held", Help: "Whether sending is held back by a refusal or an error."},
+	{Name: "export_clock_offset_seconds", Help: "The sensor's clock minus the collector's while it is refused for that."},
+	{Name: "export_answers_total", Help: "Answers of the collector that were heeded."},
+	{Name: "export_answers_refused_total", Help: "Datagrams that came back and were not heeded, by reason.", Labels: []string{"reason"}},
+	{Name: "export_failovers_total", Help: "Times a silent collector was left for the next."},
 	{Name: "export_queue", Help: "Groups of records that wait for the sender."},
 	{Name: "export_queue_capacity", Help: "Groups of records that may wait for the sender."},
 	{Name: "export_refused_total", Help: "Datagrams answered by port unreachable: no collector listens there."},
@@ -99,6 +118,31 @@ func readExport(x export.Stats, put metrics.Put) {
 		put("dropped_packets_total", float64(amount.Packets), name)
 		put("dropped_bytes_total", float64(amount.Bytes), name)
 	}
+	put("acked_records_total", float64(x.Acked.Records))
+	put("acked_packets_total", float64(x.Acked.Packets))
+	put("acked_bytes_total", float64(x.Acked.Bytes))
+	put("recovered_records_total", float64(x.Recovered.Records))
+	put("unacknowledged_batches", float64(x.InFlight))
+	put("waiting_batches", float64(x.Waiting))
+	put("backlog_batches", float64(x.Backlog))
+	put("spool_batches", float64(x.SpoolBatches))
+	put("spool_bytes", float64(x.SpoolBytes))
+	put("spool_failures_total", float64(x.SpoolFails))
+	put("report_batches_total", float64(x.Reports))
+	put("reports_skipped_total", float64(x.ReportsSkipped))
+	put("resent_batches_total", float64(x.Resends))
+	put("export_pace_batches", float64(x.Rate))
+	held := 0.0
+	if x.Held {
+		held = 1
+	}
+	put("export_held", held)
+	put("export_clock_offset_seconds", x.ClockOffset.Seconds())
+	put("export_answers_total", float64(x.Answers))
+	for reason, n := range x.AnswersUnfit {
+		put("export_answers_refused_total", float64(n), export.AnswerReason(reason).String())
+	}
+	put("export_failovers_total", float64(x.Failovers))
 	put("pending_records", float64(x.Pending.Records))
 	put("export_queue", float64(x.QueueDepth))
 	put("export_queue_capacity", float64(x.QueueCapacity))

@@ -59,8 +59,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
-			w.sampling = sampling(cc.Sample)
-			w.cpu = c.Capture.cpuOf(len(p.workers))
+			w.iface, w.sampling, w.cpu = cc.Interface, sampling(cc.Sample), c.Capture.cpuOf(len(p.workers))
 			if cc.Workers > 1 {
 				w.meter.split, w.meter.worker = p.split, uint8(i)
 			}
@@ -86,7 +85,9 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 		return nil, configError(err)
 	}
 	ec := export.DefaultConfig()
-	ec.ID, ec.Key, ec.Collector, ec.Delivery = c.ID, key, c.Export.Collector[0], c.Export.Delivery
+	ec.ID, ec.Key, ec.Delivery = c.ID, key, c.Export.Delivery
+	ec.Collector, ec.Standby = c.Export.Collector[0], c.Export.Collector[1:]
+	ec.SpoolSize, ec.SpoolDir = int64(c.Export.SpoolSize.Int()), c.Export.SpoolDir
 	ec.MaxDatagram, ec.FlushInterval, ec.Queue = c.Export.MaxDatagram, c.Export.FlushInterval.D(), c.Export.Queue
 	ec.Keeping, ec.StateDir, ec.Moved = keeping, c.StateDir, moved
 	return export.NewSender(ec, log)

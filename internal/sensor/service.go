@@ -38,9 +38,9 @@ type Service struct {
 	page     *daemon.Page
 	failed   chan error
 
-	stopPage, stopWorkers, stopSender, stopDrain context.CancelFunc
+	stopPage, stopWorkers, stopSender, stopDrain, stopReports context.CancelFunc
 
-	workers, sender, pages sync.WaitGroup
+	workers, sender, pages, reports sync.WaitGroup
 }
 
 // NewService makes a sensor that is not running yet. path is where Reload finds the configuration.
@@ -63,7 +63,8 @@ func (s *Service) Start(ctx context.Context) error {
 	working, stopWorkers := context.WithCancel(life)
 	draining, stopDrain := context.WithCancel(life)
 	serving, stopPage := context.WithCancel(life)
-	s.stopSender, s.stopWorkers, s.stopDrain, s.stopPage = stopSender, stopWorkers, stopDrain, stopPage
+	reporting, stopReports := context.WithCancel(life)
+	s.stopSender, s.stopWorkers, s.stopDrain, s.stopPage, s.stopReports = stopSender, stopWorkers, stopDrain, stopPage, stopReports
 	s.monitor.Watch(senderName, func() uint64 { return p.sender.Stats().Turns })
 	s.sender.Go(func() {
 		defer s.monitor.Forget(senderName)
@@ -77,6 +78,7 @@ func (s *Service) Start(ctx context.Context) error {
 		})
 	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
+	s.reports.Go(func() { s.reporting(reporting) })
 	return nil
 }
 
@@ -107,6 +109,9 @@ func (s *Service) Stop(ctx context.Context) error {
 	release := context.AfterFunc(ctx, s.stopDrain)
 	defer release()
 	s.workers.Wait() // the sender still runs: the last flush may wait for room
+	s.stopReports()
+	s.reports.Wait()
+	p.sender.Report(s.readings(ended))
 	s.stopSender()
 	s.sender.Wait()
 	drain, cancel := context.WithTimeout(ctx, sendTimeout)
@@ -126,7 +131,8 @@ func (s *Service) logEnd() {
 	s.log.Info("ledger", "received", l.Received, "ring_dropped", l.Dropped, "read", l.Packets.Read,
 		"gso_extra_packets", l.Packets.GSOExtra, "accounted", l.Packets.Accounted,
 		"refused", l.Packets.RefusedTotal(), "balanced", l.Balanced() && l.Received == l.Dropped+l.Discarded+l.Packets.Read,
-		"records", l.Records, "sent_records", x.Sent.Records, "dropped_records", dropped.Records, "datagrams", x.Datagrams)
+		"records", l.Records, "sent_records", x.Sent.Records, "acked_records", x.Acked.Records, "kept_records", x.Pending.Records,
+		"dropped_records", dropped.Records, "datagrams", x.Datagrams)
 }
 
 // Ledger reads the account of the running sensor.
@@ -139,8 +145,18 @@ func (s *Service) Ledger() *Ledger {
 		l.Discarded += t.Discarded
 	}
 	for _, w := range s.pipeline.workers {
-		w.meter.balance(l)
-		l.note("clock_clamped", w.clamped.Load())
+		w.balance(l)
+	}
+	return l
+}
+
+// ledgerOf reads the workers' account of one interface.
+func (s *Service) ledgerOf(iface string) *Ledger {
+	l := newLedger()
+	for _, w := range s.pipeline.workers {
+		if w.iface == iface {
+			w.balance(l)
+		}
 	}
 	return l
 }
@@ -148,8 +164,8 @@ func (s *Service) Ledger() *Ledger {
 // Status implements daemon.Service.
 func (s *Service) Status() string {
 	l, x := s.Ledger(), s.pipeline.sender.Stats()
-	return fmt.Sprintf("%d packets received, %d dropped by the ring, %d flows active, %d records sent to %s, %d dropped",
-		l.Received, l.Dropped, l.Flows, x.Sent.Records, x.Remote, x.DroppedTotal().Records)
+	return fmt.Sprintf("%d packets received, %d dropped by the ring, %d flows active, %d records sent to %s, %d kept, %d dropped",
+		l.Received, l.Dropped, l.Flows, x.Sent.Records, x.Remote, x.Pending.Records, x.DroppedTotal().Records)
 }
 
 // Reload implements daemon.Service: it takes over the key, and names what only a restart takes over.

@@ -10,6 +10,7 @@ import (
 
 	"flowsensor/internal/capture"
 	"flowsensor/internal/config"
+	"flowsensor/internal/export"
 	"flowsensor/internal/seal"
 )
 
@@ -21,6 +22,8 @@ const (
 	maxSnap      = 65535
 	minDatagram  = 512
 	maxDatagram  = 65507
+	minSpool     = 1 << 20
+	maxSpool     = 1 << 40
 	maxIfaceName = 15 // IFNAMSIZ less the terminating zero
 )
 
@@ -123,18 +126,23 @@ func (c *FlowsConfig) overridden() error {
 }
 
 func (c *ExportConfig) validate(doc *config.Document) {
-	switch len(c.Collector) {
-	case 1:
-		doc.Check("export.collector", config.HostPort(c.Collector[0]))
-	case 0:
+	for _, collector := range c.Collector {
+		doc.Check("export.collector", config.HostPort(collector))
+	}
+	switch {
+	case len(c.Collector) == 0:
 		doc.Checkf("export.collector", `must name the collector: ["host:port"]`)
-	default:
-		doc.Checkf("export.collector", "more than one collector needs acknowledged delivery, which this version does not have")
+	case len(c.Collector) > 1 && c.Delivery != export.Acknowledged:
+		doc.Checkf("export.collector", "more than one collector needs delivery = %q, which tells whether they are there", export.Acknowledged)
+	}
+	if n := c.SpoolSize.Int(); n != 0 && (n < minSpool || n > maxSpool) {
+		doc.Checkf("export.spool_size", "%s: want 0 for none, or 1MiB to 1TiB", c.SpoolSize)
 	}
 	if c.KeyFile == "" {
 		doc.Checkf("export.key_file", "must name the file with the Fernet key (`flow-sensor keygen` makes one)")
 	}
 	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, minDatagram, maxDatagram))
 	doc.Check("export.flush_interval", config.DurationBetween(c.FlushInterval, 10*time.Millisecond, time.Minute))
+	doc.Check("export.report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	doc.Check("export.queue", config.Between(c.Queue, 1, 1<<16))
 }

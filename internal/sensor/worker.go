@@ -24,6 +24,7 @@ const retryPause = 100 * time.Millisecond
 // worker is one ring's reader: it owns ring, decoder, table and batcher, and shares none of them.
 type worker struct {
 	name    string
+	iface   string
 	thread  string // short, for ps and top
 	log     *slog.Logger
 	ring    *capture.Ring
@@ -47,6 +48,12 @@ func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c Flows
 	w.meter.table = table
 	w.meter.time = w.clock
 	return w, nil
+}
+
+// balance adds the worker's account to a ledger; any goroutine may call it.
+func (w *worker) balance(l *Ledger) {
+	w.meter.balance(l)
+	l.note("clock_clamped", w.clamped.Load())
 }
 
 // emit takes a record out of the table, on the worker's goroutine.

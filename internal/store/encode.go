@@ -38,10 +38,14 @@ func NewEncoder() *Encoder {
 	return e
 }
 
-// Encode appends a line for every record of b. A record that makes no line is given to refuse with its index, the reason
-// and the cause.
+// Encode appends a line for every record of b, or for every group of its readings. One that makes no line is given to
+// refuse with its index, the reason and the cause.
 func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadReason, cause error)) {
 	e.line.SetBuffer(to.data)
+	if b.Content != flow.Flows {
+		e.readings(to, b, refuse)
+		return
+	}
 	sensor, iface, known := tagValue(b.Sensor), "", false
 	var index uint32
 	for i := range b.Records {
@@ -50,8 +54,8 @@ func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadRe
 			refuse(i, DeadRecordInvalid, err)
 			continue
 		}
-		at := b.Base + int64(i)
-		if b.Base < 0 || at < b.Base || at > flow.MaxTime {
+		at, ok := pointTime(b, i)
+		if !ok {
 			refuse(i, DeadTimeOutOfRange, errPointTime)
 			continue
 		}
@@ -73,6 +77,12 @@ func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadRe
 		to.data = e.line.Bytes()
 		to.mark(Count{Records: 1, Packets: r.Packets, Bytes: r.Bytes})
 	}
+}
+
+// pointTime is that of the i-th point of a batch, false when the database could not hold it.
+func pointTime(b *flow.Batch, i int) (int64, bool) {
+	at := b.Base + int64(i)
+	return at, b.Base >= 0 && at >= b.Base && at <= flow.MaxTime
 }
 
 // always adds the fields that every point has, in the units of the database: times in microseconds.

@@ -5,25 +5,34 @@ import "flowsensor/internal/flow"
 // Count says what a number of lines stands for.
 type Count struct {
 	Records, Packets, Bytes uint64
+	Reports                 uint64 // points made of readings
 }
 
 func (c *Count) add(o Count) {
 	c.Records += o.Records
 	c.Packets += o.Packets
 	c.Bytes += o.Bytes
+	c.Reports += o.Reports
 }
 
 func (c *Count) sub(o Count) {
 	c.Records -= o.Records
 	c.Packets -= o.Packets
 	c.Bytes -= o.Bytes
+	c.Reports -= o.Reports
 }
+
+// points is how many lines there are of what c counts.
+func (c *Count) points() uint64 { return c.Records + c.Reports }
 
 func countOf(b *flow.Batch) Count {
 	c := Count{Records: uint64(len(b.Records))}
 	for i := range b.Records {
 		c.Packets += b.Records[i].Packets
 		c.Bytes += b.Records[i].Bytes
+	}
+	for range flow.Groups(b.Readings) {
+		c.Reports++
 	}
 	return c
 }

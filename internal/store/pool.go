@@ -81,7 +81,7 @@ func NewPool(cfg Config, d Deps) (*Pool, error) {
 // Submit hands b over, or returns ErrFull or ErrClosed and counts its records as dropped. It never blocks.
 func (p *Pool) Submit(b *flow.Batch) error {
 	c := countOf(b)
-	if c.Records == 0 {
+	if c.points() == 0 {
 		p.release(b, Stored)
 		return nil
 	}
@@ -92,12 +92,12 @@ func (p *Pool) Submit(b *flow.Batch) error {
 		p.stats.Dropped[DropClosed].add(c)
 		return ErrClosed
 	}
-	if p.stats.Pending.Records+c.Records > uint64(p.cfg.Queue) {
+	if p.stats.Pending.points()+c.points() > uint64(p.cfg.Queue) {
 		p.stats.Dropped[DropQueueFull].add(c)
 		return ErrFull
 	}
 	p.stats.Pending.add(c)
-	p.queue <- b // has room: no more than Queue records are pending, and every batch holds one
+	p.queue <- b // has room: no more than Queue points are pending, and every batch holds one
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -65,7 +66,8 @@ func (w *worker) gather(ctx context.Context) bool {
 				age = timer.C
 			}
 			w.batches = append(w.batches, b)
-			n += len(b.Records)
+			c := countOf(b)
+			n += int(c.points())
 		case <-age:
 			return true
 		case <-ctx.Done():
@@ -104,12 +106,22 @@ func (w *worker) encode() {
 	w.lines.reset()
 	for _, b := range w.batches {
 		w.encoder.Encode(&w.lines, b, func(i int, why DeadReason, cause error) {
-			w.letters = append(w.letters, recordLetter(b, i, why, cause))
+			w.letters = append(w.letters, letterOf(b, i, why, cause))
 		})
 	}
 	if n := w.lines.Len(); n > 0 {
 		w.lineSize.Store(int64(max(len(w.lines.Bytes())/n, 1)))
 	}
+}
+
+// letterOf keeps what makes no line.
+func letterOf(b *flow.Batch, i int, why DeadReason, cause error) Letter {
+	if b.Content == flow.Flows {
+		return recordLetter(b, i, why, cause)
+	}
+	letter := Letter{Why: why, Cause: cause.Error()}
+	letter.Lines.Append(fmt.Appendf(nil, "# report of %q, number %d\n", b.Sensor, i), Count{Reports: 1})
+	return letter
 }
 
 // recordLetter keeps a record that makes no line as a comment of JSON.

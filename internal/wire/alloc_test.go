@@ -21,7 +21,7 @@ func TestAllocations(t *testing.T) {
 				next = (next + 1) % len(records)
 			}
 			plaintext = wire.AppendHeader(plaintext[:0], wire.Header{Kind: wire.Flows, ID: "edge-1", Boot: 1, TX: 2})
-			plaintext = e.AppendBody(plaintext, 1, 1, noon)
+			plaintext = e.AppendBody(plaintext, wire.Numbers{Seq: 1, Floor: 1, Base: noon})
 			h, body, err := wire.ParseHeader(plaintext)
 			if err != nil || h.ID != "edge-1" {
 				t.Fatal(err, h.Kind)

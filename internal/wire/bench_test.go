@@ -28,7 +28,7 @@ func benchEncode(b *testing.B, records []flow.Record) {
 		for e.Add(&records[n%len(records)], "eth0") {
 			n++
 		}
-		dst = e.AppendBody(dst[:0], 1, 1, noon)
+		dst = e.AppendBody(dst[:0], wire.Numbers{Seq: 1, Floor: 1, Base: noon})
 		octets += len(dst)
 		datagrams++
 	}

@@ -14,8 +14,9 @@ import (
 
 const (
 	head = "\x00" + // coding
-		"\x00\x00\x00\x00\x00\x00\x00\x09" + // seq
-		"\x00\x00\x00\x00\x00\x00\x00\x08" + // floor
+		"\x00\x00\x00\x00\x00\x00\x00\x07" + // boot
+		"\x00\x00\x00\x00\x00\x09" + // seq
+		"\x00\x01" + // seq less floor
 		"\x00\x00\x00\x00\x00\x00\x00\x64" // base
 	eth1 = "\x01" + "\x03" + "\x04eth1" // one interface: index, name
 	// lone is a shape: nothing special, proto 17, tos 0, idle, interface 0.
@@ -87,7 +88,7 @@ func TestBodyByHand(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if b.Seq != 9 || b.Floor != 8 || b.Base != 100 || !reflect.DeepEqual(b.Interfaces, []flow.Interface{{Index: 3, Name: "eth1"}}) {
+		if b.Boot != 7 || b.Seq != 9 || b.Floor != 8 || b.Base != 100 || !reflect.DeepEqual(b.Interfaces, []flow.Interface{{Index: 3, Name: "eth1"}}) {
 			t.Errorf("%s: %+v", name, b)
 		}
 		if !reflect.DeepEqual(b.Records, c.records) {
@@ -97,7 +98,7 @@ func TestBodyByHand(t *testing.T) {
 		for i := range c.records {
 			e.Add(&c.records[i], "eth1")
 		}
-		if got := e.AppendBody(nil, 9, 8, 100); string(got) != c.body {
+		if got := e.AppendBody(nil, wire.Numbers{Boot: 7, Seq: 9, Floor: 8, Base: 100}); string(got) != c.body {
 			t.Errorf("%s: encoded as\n% x\nwant\n% x", name, got, c.body)
 		}
 	}
@@ -124,7 +125,8 @@ func TestBodyRefused(t *testing.T) {
 		want error
 	}{
 		"coding":                   {"\x01" + all[1:], wire.ErrCoding},
-		"floor above seq":          {all[:16] + "\x0a" + all[17:], wire.ErrSequence},
+		"floor below zero":         {all[:16] + "\x0a" + all[17:], wire.ErrSequence},
+		"floor too far below":      {all[:13] + "\xff\xff\x08\x00" + all[17:], wire.ErrSequence},
 		"base below zero":          {all[:17] + "\x80" + all[18:], wire.ErrBase},
 		"base beyond bounds":       {all[:17] + "\x7f\xff" + all[19:], wire.ErrBase},
 		"trailing":                 {all + "\x00", wire.ErrTrailing},

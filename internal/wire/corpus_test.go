@@ -72,7 +72,7 @@ func bodies(tb testing.TB, records []flow.Record, limit int) [][]byte {
 	var all [][]byte
 	e := wire.NewFlowsEncoder(limit)
 	ship := func() {
-		all = append(all, e.AppendBody(nil, uint64(len(all)), 0, 1_700_000_000_000_000_000))
+		all = append(all, e.AppendBody(nil, wire.Numbers{Seq: uint64(len(all)), Base: 1_700_000_000_000_000_000}))
 		if n := len(all[len(all)-1]); n > limit || n != e.Size() {
 			tb.Fatalf("a body of %d octets, said to be %d, the limit is %d", n, e.Size(), limit)
 		}

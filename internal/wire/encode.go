@@ -50,13 +50,10 @@ func (e *FlowsEncoder) Reset() {
 	}
 }
 
-// AppendBody appends the body. The batch must not be empty, floor must not be above seq and base not below zero: a
-// parser refuses these. It may be called again, with other numbers, until Reset.
-func (e *FlowsEncoder) AppendBody(dst []byte, seq, floor uint64, base int64) []byte {
-	dst = append(dst, codingPlain)
-	dst = binary.BigEndian.AppendUint64(dst, seq)
-	dst = binary.BigEndian.AppendUint64(dst, floor)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(base))
+// AppendBody appends the body. The batch must not be empty, and the numbers must be what Numbers asks for: a parser
+// refuses others. It may be called again, with other numbers, until Reset.
+func (e *FlowsEncoder) AppendBody(dst []byte, n Numbers) []byte {
+	dst = n.append(dst)
 	dst = e.interfaces.append(dst)
 	dst = binary.AppendUvarint(dst, uint64(len(e.entries)))
 	for i := range e.columns {

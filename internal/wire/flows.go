@@ -10,15 +10,16 @@ import (
 // first, never longer than need be; "signed" ones are zigzag.
 //
 //	coding      1 octet
-//	seq         8 octets
-//	floor       8 octets
+//	boot        8 octets: of the process that gave the batch its seq, an earlier one than the header's after a restart
+//	seq         6 octets
+//	floor       2 octets: seq less floor
 //	base        8 octets
 //	interfaces  number of them, then for each: ifIndex, length of the name, name; in the order of first use
 //	records     number of them, 1 to MaxRecords
 //	columns     one after the other, without a length: each holds, record by record, what the columns before it call for
 //
-// Seq, floor and base have a fixed width because they come last: the room for them must be known while records are added,
-// and a resend has a new floor.
+// The numbers have a fixed width because they come last: the room for them must be known while records are added, and a
+// resend has a new floor (Renumber).
 //
 // Nothing is sent twice that an earlier record of the batch has: distances count back from the record itself.
 //
@@ -47,8 +48,13 @@ const (
 	// MaxInterfaceName is the longest interface name, in octets.
 	MaxInterfaceName = 64
 
-	// headLen is coding, seq, floor and base.
-	headLen = 1 + 8 + 8 + 8
+	// MaxOutstanding bounds seq less floor: so many batches of one boot, one after the other, may still be sent.
+	MaxOutstanding = 2048
+	// MaxSeq is the highest seq.
+	MaxSeq = 1<<48 - 1
+
+	// headLen is coding, boot, seq, floor and base.
+	headLen = 1 + 8 + 6 + 2 + 8
 	// minRecord is the shortest record: two octets of shape for a paired one, an octet of each column from last on.
 	minRecord = 6
 	// maxMicros bounds times: their nanoseconds fit in 64 bits.

@@ -21,7 +21,7 @@ func encode(tb testing.TB, records []flow.Record, iface func(*flow.Record) strin
 			tb.Fatalf("record %d of %d does not fit", i, len(records))
 		}
 	}
-	return e.AppendBody(nil, 7, 5, noon)
+	return e.AppendBody(nil, wire.Numbers{Boot: 3, Seq: 7, Floor: 5, Base: noon})
 }
 
 func eth0(*flow.Record) string { return "eth0" }
@@ -42,7 +42,7 @@ func TestBatchComesBack(t *testing.T) {
 	want := flow.Batch{
 		Sensor: "edge-1", Boot: 3, Seq: 7, Floor: 5, Base: noon, Interfaces: []flow.Interface{{Index: 3, Name: "eth0"}}, Records: inMicros(records),
 	}
-	got := flow.Batch{Sensor: "edge-1", Boot: 3} // the caller's
+	got := flow.Batch{Sensor: "edge-1"} // the caller's
 	if err := wire.ParseFlows(encode(t, records, eth0), &got); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
 	}
@@ -114,7 +114,7 @@ func fill(t *testing.T, e *wire.FlowsEncoder, records []flow.Record, limit int) 
 		break
 	}
 	// The worst numbers there are.
-	body := e.AppendBody(nil, math.MaxUint64, math.MaxUint64, flow.MaxTime)
+	body := e.AppendBody(nil, wire.Numbers{Boot: math.MaxUint64, Seq: wire.MaxSeq, Floor: wire.MaxSeq, Base: flow.MaxTime})
 	if len(body) != e.Size() || len(body) > limit {
 		t.Fatalf("%d octets, said to be %d, limit %d", len(body), e.Size(), limit)
 	}
@@ -160,7 +160,7 @@ func TestAddAfterFull(t *testing.T) {
 			in = append(in, records[i])
 		}
 	}
-	body := e.AppendBody(nil, 1, 1, 1)
+	body := e.AppendBody(nil, wire.Numbers{Seq: 1, Floor: 1, Base: 1})
 	if got := parsed(t, body); len(body) > limit || !reflect.DeepEqual(got.Records, inMicros(in)) {
 		t.Errorf("%d records do not come back, or take %d octets", len(in), len(body))
 	}
@@ -182,7 +182,7 @@ func TestAnyRecordFitsIntoMinBody(t *testing.T) {
 	if !e.Add(&r, strings.Repeat("x", wire.MaxInterfaceName+1)) {
 		t.Fatal("it does not fit")
 	}
-	if got := parsed(t, e.AppendBody(nil, 1, 1, 1)).Records[0]; got != inMicros([]flow.Record{r})[0] {
+	if got := parsed(t, e.AppendBody(nil, wire.Numbers{Seq: 1, Floor: 1, Base: 1})).Records[0]; got != inMicros([]flow.Record{r})[0] {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -207,7 +207,7 @@ func TestInterfaces(t *testing.T) {
 	add(3, "eth3", false)
 	add(8, "eth7", true)
 	add(0, "zero", true)
-	got := parsed(t, e.AppendBody(nil, 1, 1, 1))
+	got := parsed(t, e.AppendBody(nil, wire.Numbers{Seq: 1, Floor: 1, Base: 1}))
 	want := []flow.Interface{
 		{Index: 7, Name: "eth7"},
 		{Index: 4, Name: "tab_here__"},
@@ -246,7 +246,7 @@ func TestBounds(t *testing.T) {
 	if e.Add(&flow.Record{}, "eth0") {
 		t.Error("more records than a batch may have")
 	}
-	got := parsed(t, e.AppendBody(nil, 1, 1, 1))
+	got := parsed(t, e.AppendBody(nil, wire.Numbers{Seq: 1, Floor: 1, Base: 1}))
 	if len(got.Records) != wire.MaxRecords || len(got.Interfaces) != wire.MaxInterfaces {
 		t.Errorf("%d records of %d interfaces come back", len(got.Records), len(got.Interfaces))
 	}
@@ -259,7 +259,14 @@ func TestAppendBodyAgain(t *testing.T) {
 	for i := range records {
 		e.Add(&records[i], "eth0")
 	}
-	first, second := parsed(t, e.AppendBody(nil, 1, 1, 10)), parsed(t, e.AppendBody([]byte("kept"), 9, 4, 20)[4:])
+	body := e.AppendBody(nil, wire.Numbers{Boot: 1, Seq: 1, Floor: 1, Base: 10})
+	again := wire.Numbers{Boot: 2, Seq: 9, Floor: 4, Base: 20}
+	first, second := parsed(t, body), parsed(t, e.AppendBody([]byte("kept"), again)[4:])
+	wire.Renumber(body, again)
+	if third := parsed(t, body); !reflect.DeepEqual(third, second) {
+		t.Errorf("renumbered it is another batch:\n%+v\n%+v", third, second)
+	}
+	wire.Renumber(body[:7], again) // no body at all: left alone
 	if first.Seq != 1 || second.Seq != 9 || second.Floor != 4 || second.Base != 20 || !reflect.DeepEqual(first.Records, second.Records) {
 		t.Errorf("%+v\n%+v", first, second)
 	}
@@ -278,7 +285,7 @@ func TestParseReusesAndForgets(t *testing.T) {
 		if err := wire.ParseFlows(big[:len(big)-1], &b); !errors.Is(err, wire.ErrTruncated) {
 			t.Fatalf("truncated: %v", err)
 		}
-		if len(b.Records)+len(b.Interfaces) > 0 || b.Seq|b.Floor != 0 || b.Base != 0 {
+		if len(b.Records)+len(b.Interfaces) > 0 || b.Boot|b.Seq|b.Floor != 0 || b.Base != 0 {
 			t.Errorf("after an error there is %+v", b)
 		}
 		if err := wire.ParseFlows(encode(t, small, none), &b); err != nil || !reflect.DeepEqual(b.Records, small) {

@@ -38,6 +38,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		checkAnswer(t, body)
 		if n := wire.HeaderLen(len(h.ID)); len(body) != len(plaintext)-n {
 			t.Fatalf("a header of %d octets leaves %d of %d", n, len(body), len(plaintext))
 		}
@@ -80,7 +81,7 @@ func encodeBatch(t *testing.T, b *flow.Batch) []byte {
 			t.Fatalf("record %d does not fit", i)
 		}
 	}
-	return e.AppendBody(nil, b.Seq, b.Floor, b.Base)
+	return e.AppendBody(nil, wire.Numbers{Boot: b.Boot, Seq: b.Seq, Floor: b.Floor, Base: b.Base})
 }
 
 // FuzzEncode: records of any content survive, as many as fit, and the limit holds.
@@ -102,7 +103,7 @@ func FuzzEncode(f *testing.F) {
 			}
 			return
 		}
-		body := e.AppendBody(nil, math.MaxUint64, 0, 0)
+		body := e.AppendBody(nil, wire.Numbers{Seq: wire.MaxSeq, Floor: wire.MaxSeq})
 		if len(body) > int(limit) || len(body) != e.Size() {
 			t.Fatalf("%d octets, said to be %d, the limit is %d", len(body), e.Size(), limit)
 		}

@@ -1,6 +1,10 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+
+	"flowsensor/internal/flow"
+)
 
 // Kind says what a datagram's body is. The numbers are fixed: do not reorder, add at the end.
 type Kind uint8
@@ -33,4 +37,33 @@ func (k Kind) String() string {
 		return kindNames[k]
 	}
 	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// Content is what a batch in a body of kind k holds, and false where the body carries no batch. A batch has numbers and
+// is acknowledged.
+func (k Kind) Content() (flow.Content, bool) {
+	switch k {
+	case Flows:
+		return flow.Flows, true
+	case Report:
+		return flow.SensorReadings, true
+	case Ack, DNS, Probe, kinds:
+	}
+	return 0, false
+}
+
+// Parse parses a body that carries a batch of that content into b, all or nothing. A collector's readings are coded like a
+// sensor's; they come from no network.
+func Parse(c flow.Content, body []byte, b *flow.Batch) error {
+	b.Content = c
+	switch c {
+	case flow.Flows:
+		b.Readings = b.Readings[:0]
+		return ParseFlows(body, b)
+	case flow.SensorReadings, flow.CollectorReadings:
+		b.Records, b.Interfaces = b.Records[:0], b.Interfaces[:0]
+		return ParseReport(body, b)
+	default:
+		return ErrKind
+	}
 }

@@ -7,8 +7,7 @@ import (
 	"flowsensor/internal/flow"
 )
 
-// ParseFlows parses the body of a Flows datagram into b: Seq, Floor, Base, Interfaces and Records; Sensor and Boot are
-// the caller's. The slices of b are used again. All or nothing: with an error b has no interfaces and no records and zero
+// ParseFlows parses the body of a Flows datagram into b: all but Sensor, which is the caller's. The slices of b are used again. All or nothing: with an error b has no interfaces and no records and zero
 // numbers. The records may still be nonsense: flow.Record.Validate is the next step.
 //
 // It takes no more memory than MaxRecords records and MaxInterfaces names, and no more than the length of the body calls
@@ -18,7 +17,7 @@ func ParseFlows(body []byte, b *flow.Batch) error {
 	p.body(b)
 	b.Interfaces, b.Records = p.ifaces, p.records
 	if p.err != nil {
-		b.Seq, b.Floor, b.Base = 0, 0, 0
+		b.Boot, b.Seq, b.Floor, b.Base = 0, 0, 0, 0
 		b.Interfaces, b.Records = b.Interfaces[:0], b.Records[:0]
 	}
 	return p.err
@@ -47,22 +46,9 @@ func (p *parser) pair(i int) (other *flow.Record, reversed bool) {
 }
 
 func (p *parser) body(b *flow.Batch) {
-	if p.octet() != codingPlain {
-		p.fail(ErrCoding)
-	}
-	b.Seq, b.Floor = p.uint64(), p.uint64()
-	base := p.uint64()
-	switch {
-	case p.err != nil:
-		return
-	case b.Floor > b.Seq:
-		p.fail(ErrSequence)
-	case base > uint64(flow.MaxTime):
-		p.fail(ErrBase)
-	}
-	b.Base = int64(base)
+	p.numbers(b)
 	// Each column stands on those before it.
-	whole := p.interfaces() && p.count() && p.shapes() && p.addresses() && p.ports() && p.routes() && p.times() && p.counts()
+	whole := p.err == nil && p.interfaces() && p.count() && p.shapes() && p.addresses() && p.ports() && p.routes() && p.times() && p.counts()
 	if whole && len(p.rest) > 0 {
 		p.fail(ErrTrailing)
 	}

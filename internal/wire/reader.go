@@ -51,6 +51,13 @@ func (r *reader) uint32() uint32 {
 	return 0
 }
 
+func (r *reader) uint48() uint64 {
+	if b := r.take(6); b != nil {
+		return uint64(binary.BigEndian.Uint16(b))<<32 | uint64(binary.BigEndian.Uint32(b[2:]))
+	}
+	return 0
+}
+
 func (r *reader) uint64() uint64 {
 	if b := r.take(8); b != nil {
 		return binary.BigEndian.Uint64(b)

@@ -12,9 +12,9 @@ import (
 	"github.com/influxdata/line-protocol/v2/lineprotocol"
 )
 
-// ReadLines gives the points of all line-protocol files of a directory, those still growing included, as Server.Points
+// ReadLines gives the points of a measurement in all line-protocol files of a directory, those still growing included, as Server.Points
 // gives a database's.
-func ReadLines(dir string) ([]Row, error) {
+func ReadLines(dir, measurement string) ([]Row, error) {
 	var names []string
 	for _, pattern := range []string{"*.lp", "*.lp.part"} {
 		more, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -31,6 +31,13 @@ func ReadLines(dir string) ([]Row, error) {
 			return nil, err
 		}
 		for d := lineprotocol.NewDecoderWithBytes(text); d.Next(); {
+			of, err := d.Measurement()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			if string(of) != measurement {
+				continue
+			}
 			row, err := readRow(d)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
@@ -42,9 +49,6 @@ func ReadLines(dir string) ([]Row, error) {
 }
 
 func readRow(d *lineprotocol.Decoder) (Row, error) {
-	if _, err := d.Measurement(); err != nil {
-		return nil, err
-	}
 	row := make(Row)
 	for {
 		key, value, err := d.NextTag()

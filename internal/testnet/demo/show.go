@@ -35,7 +35,7 @@ func (s *stage) show(ctx context.Context, out io.Writer) error {
 	if s.database != nil {
 		return s.showQuery(ctx, out)
 	}
-	flows, err := influxtest.ReadLines(filepath.Join(s.dir, "lines"))
+	flows, err := influxtest.ReadLines(filepath.Join(s.dir, "lines"), "flow")
 	if err != nil {
 		return err
 	}

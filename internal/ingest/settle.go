@@ -1,0 +1,37 @@
+package ingest
+
+import "flowsensor/internal/flow"
+
+// Result says what became of a batch that a Sink accepted. The zero value is invalid.
+type Result uint8
+
+// The results.
+const (
+	_       Result = iota
+	Durable        // it survives whatever happens to us: the sensor is told, and may forget it
+	Lost           // it does not: the sensor is not told, sends it again, and it is handed over again
+)
+
+// Settle gives back a batch that the Sink accepted, once, and says what became of it. Nothing of the batch may be touched
+// afterwards; its Sensor, Boot and Seq must be those it came with. Any goroutine may call it, also within the Sink, and
+// until Close. A batch that is never settled is never acknowledged either.
+func (s *Server) Settle(b *flow.Batch, r Result) {
+	v := volumeOf(b)
+	if r == Durable {
+		s.durable.add(v)
+	} else {
+		s.lost.add(v)
+	}
+	if sensor := s.keys.Load().sensors[b.Sensor]; sensor != nil && sensor.settle(b, r, v) {
+		s.answers.add(sensor)
+	}
+	s.recycle(b)
+}
+
+func volumeOf(b *flow.Batch) Volume {
+	v := Volume{Batches: 1}
+	for i := range b.Records {
+		v.addRecord(&b.Records[i])
+	}
+	return v
+}

@@ -1,0 +1,139 @@
+package journal
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"flowsensor/internal/flow"
+)
+
+// Volume is what batches hold.
+type Volume struct {
+	Batches, Records, Packets, Bytes uint64
+}
+
+func volumeOf(b *flow.Batch) Volume {
+	v := Volume{Batches: 1, Records: uint64(len(b.Records))}
+	for i := range b.Records {
+		v.Packets += b.Records[i].Packets
+		v.Bytes += b.Records[i].Bytes
+	}
+	return v
+}
+
+type volumeCounters struct {
+	batches, records, packets, bytes atomic.Uint64
+}
+
+func (c *volumeCounters) add(v Volume) {
+	c.batches.Add(v.Batches)
+	c.records.Add(v.Records)
+	c.packets.Add(v.Packets)
+	c.bytes.Add(v.Bytes)
+}
+
+func (c *volumeCounters) load() Volume {
+	return Volume{Batches: c.batches.Load(), Records: c.records.Load(), Packets: c.packets.Load(), Bytes: c.bytes.Load()}
+}
+
+// Stats is the state of the whole journal, at most a few seconds old.
+type Stats struct {
+	// Known is false before JetStream was reached for the first time.
+	Known bool
+	// Messages and Bytes wait in the stream; MaxBytes is what it holds at most.
+	Messages, Bytes, MaxBytes uint64
+	// Age of the oldest message; 0 where there is none.
+	Age time.Duration
+}
+
+// Stats is a copy.
+func (j *Journal) Stats() Stats {
+	s := j.state.Load()
+	st := Stats{Known: s.known, Messages: s.messages, Bytes: s.bytes, MaxBytes: uint64(max(s.max, 0))}
+	if !s.oldest.IsZero() {
+		st.Age = max(time.Since(s.oldest), 0)
+	}
+	return st
+}
+
+// AppendStats counts since the Appender was made: Appended = Published + Unknown + what Pending says.
+type AppendStats struct {
+	Appended Volume // taken
+	Full     Volume // refused with ErrFull
+	Refused  Volume // refused with another error
+	// Batches published, and given back without.
+	Published, Unknown uint64
+	Messages           uint64 // published
+	Octets             uint64 // in them
+	Failures           uint64 // tries to publish that were repeated
+	PublishTime        time.Duration
+	// Pending is the octets that wait for JetStream; Blocked the shards whose last message found no room.
+	Pending, Blocked int
+}
+
+type appendCounters struct {
+	appended, full, refused  volumeCounters
+	batches, unknown         atomic.Uint64
+	messages, octets         atomic.Uint64
+	failures, publishSeconds atomic.Uint64
+}
+
+func (c *appendCounters) count(v Volume, err error) {
+	switch {
+	case err == nil:
+		c.appended.add(v)
+	case errors.Is(err, ErrFull):
+		c.full.add(v)
+	default:
+		c.refused.add(v)
+	}
+}
+
+func (c *appendCounters) published(g *group, took time.Duration) {
+	c.batches.Add(uint64(len(g.batches)))
+	c.messages.Add(1)
+	c.octets.Add(uint64(len(g.message)))
+	c.publishSeconds.Add(uint64(took))
+}
+
+// Stats is a copy.
+func (a *Appender) Stats() AppendStats {
+	c := &a.counters
+	st := AppendStats{
+		Appended: c.appended.load(), Full: c.full.load(), Refused: c.refused.load(),
+		Published: c.batches.Load(), Unknown: c.unknown.Load(), Messages: c.messages.Load(), Octets: c.octets.Load(),
+		Failures: c.failures.Load(), PublishTime: time.Duration(c.publishSeconds.Load()),
+	}
+	for _, l := range a.lanes {
+		l.mu.Lock()
+		st.Pending += l.size
+		if l.blocked {
+			st.Blocked++
+		}
+		l.mu.Unlock()
+	}
+	return st
+}
+
+// ReadStats counts since the Reader was made.
+type ReadStats struct {
+	Submitted  Volume // handed on
+	Stored     Volume // of these, settled as stored
+	Duplicates Volume // known to the checkpoint, or taken before in this session: skipped
+	Messages   uint64 // read
+	Redelivered,
+	Checkpoints, // stored
+	Sessions, // begun: this process became the writer of a shard
+	Fenced, // ended because another writer took over
+	Unreadable uint64 // messages set aside
+	// Active is the number of shards that this process writes.
+	Active int
+	// InFlight is the records handed on that are not settled.
+	InFlight int
+}
+
+type readCounters struct {
+	submitted, stored, duplicates                                            volumeCounters
+	messages, redelivered, checkpoints, sessions, fenced, unreadable, active atomic.Uint64
+}

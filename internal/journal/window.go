@@ -1,0 +1,286 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+)
+
+const (
+	// windowBits is how far above its floor a window remembers sequence numbers: twice the most batches that a sensor may
+	// have unacknowledged.
+	windowBits  = 2048
+	windowWords = windowBits / 64
+	// floorLag is how far the sender's own floor is trailed. A sender that waits for no answers has its floor at the batch
+	// it sends, and batches overtake each other on the way: one that comes late is not one that was given up.
+	floorLag = 1024
+	// maxBoots is how many starts of a sensor are remembered.
+	maxBoots = 8
+)
+
+// window knows which sequence numbers of one boot were taken: all below floor, and those whose bit is set. Not safe for
+// concurrent use.
+type window struct {
+	boot  uint64
+	floor uint64
+	bits  [windowWords]uint64 // of floor up to floor+windowBits-1, at seq modulo windowBits
+}
+
+func bitOf(seq uint64) (word int, bit uint64) {
+	return int(seq / 64 % windowWords), 1 << (seq % 64)
+}
+
+// take reports whether seq is new, and remembers it. senderFloor is the lowest number that the sender may still send.
+func (w *window) take(seq, senderFloor uint64) bool {
+	if senderFloor > floorLag {
+		w.raise(senderFloor - floorLag)
+	}
+	if seq < w.floor {
+		return false
+	}
+	if seq-w.floor >= windowBits {
+		w.raise(seq - windowBits + 1)
+	}
+	word, bit := bitOf(seq)
+	if w.bits[word]&bit != 0 {
+		return false
+	}
+	w.bits[word] |= bit
+	w.settle()
+	return true
+}
+
+// raise moves the floor up to at least floor: what is below counts as taken.
+func (w *window) raise(floor uint64) {
+	if floor <= w.floor {
+		return
+	}
+	if floor-w.floor >= windowBits {
+		clear(w.bits[:])
+	} else {
+		for seq := w.floor; seq < floor; seq++ {
+			word, bit := bitOf(seq)
+			w.bits[word] &^= bit
+		}
+	}
+	w.floor = floor
+	w.settle()
+}
+
+// settle moves the floor over the numbers that stand directly on it.
+func (w *window) settle() {
+	for {
+		word, bit := bitOf(w.floor)
+		if w.bits[word]&bit == 0 {
+			return
+		}
+		w.bits[word] &^= bit
+		w.floor++
+	}
+}
+
+// windows are those of a sensor's boots, ascending.
+type windows []window
+
+// take reports whether the batch is new. A boot older than all that are remembered is always new: to store it twice
+// makes the same points, to skip it could lose it.
+func (w *windows) take(boot, seq, floor uint64) bool {
+	i, found := slices.BinarySearchFunc(*w, boot, func(x window, boot uint64) int {
+		switch {
+		case x.boot < boot:
+			return -1
+		case x.boot > boot:
+			return 1
+		default:
+			return 0
+		}
+	})
+	if !found {
+		if len(*w) == maxBoots {
+			if i == 0 {
+				return true
+			}
+			*w = slices.Delete(*w, 0, 1)
+			i--
+		}
+		*w = slices.Insert(*w, i, window{boot: boot})
+	}
+	return (*w)[i].take(seq, floor)
+}
+
+// checkpoint is what is known to be stored of one shard. Not safe for concurrent use.
+type checkpoint struct {
+	// writer is whose it is: each session of a writer has a name of its own.
+	writer string
+	// created is when the stream was made that position counts in, ns since the epoch. A new stream begins at 1 again.
+	created int64
+	// position is the last message that is stored, as are all before it.
+	position uint64
+	sensors  map[string]*windows
+}
+
+func newCheckpoint() *checkpoint { return &checkpoint{sensors: make(map[string]*windows)} }
+
+// take reports whether the batch is new.
+func (c *checkpoint) take(m mark) bool {
+	w := c.sensors[m.sensor]
+	if w == nil {
+		w = new(windows)
+		c.sensors[m.sensor] = w
+	}
+	return w.take(m.boot, m.seq, m.floor)
+}
+
+// mark is a batch's identity, and the floor that came with it.
+type mark struct {
+	sensor           string
+	boot, seq, floor uint64
+}
+
+// clone copies.
+func (c *checkpoint) clone() *checkpoint {
+	d := *c
+	d.sensors = make(map[string]*windows, len(c.sensors))
+	for id, w := range c.sensors {
+		d.sensors[id] = new(slices.Clone(*w))
+	}
+	return &d
+}
+
+const checkpointVersion = 1
+
+var errCheckpoint = errors.New("checkpoint is malformed")
+
+// append codes the checkpoint: version; length and name of the writer; created and position in 8 octets each; number of
+// sensors; for each: length and id, number of boots, for each: boot in 8 octets, floor, number of words, the words in 8
+// octets each, lowest sequence numbers first. Numbers are varints where no width is given.
+func (c *checkpoint) append(dst []byte) []byte {
+	dst = append(dst, checkpointVersion)
+	dst = appendText(dst, c.writer)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(c.created))
+	dst = binary.BigEndian.AppendUint64(dst, c.position)
+	dst = binary.AppendUvarint(dst, uint64(len(c.sensors)))
+	for id, all := range c.sensors {
+		dst = appendText(dst, id)
+		dst = binary.AppendUvarint(dst, uint64(len(*all)))
+		for i := range *all {
+			dst = (*all)[i].append(dst)
+		}
+	}
+	return dst
+}
+
+func (w *window) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, w.boot)
+	dst = binary.AppendUvarint(dst, w.floor)
+	// Words stand at their place modulo the window, and the floor is in the middle of one: they are written as they lie.
+	n := windowWords
+	for n > 0 && w.bits[n-1] == 0 {
+		n--
+	}
+	dst = binary.AppendUvarint(dst, uint64(n))
+	for _, word := range w.bits[:n] {
+		dst = binary.BigEndian.AppendUint64(dst, word)
+	}
+	return dst
+}
+
+func appendText(dst []byte, text string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+}
+
+// readCheckpoint is the reverse of append.
+func readCheckpoint(data []byte) (*checkpoint, error) {
+	r := checkpointReader{rest: data}
+	c := newCheckpoint()
+	if r.octet() != checkpointVersion {
+		return nil, errCheckpoint
+	}
+	c.writer = r.text()
+	c.created, c.position = int64(r.uint64()), r.uint64()
+	for range r.count(2) {
+		id := r.text()
+		boots := make(windows, r.count(10))
+		for i := range boots {
+			r.window(&boots[i])
+		}
+		ordered := slices.IsSortedFunc(boots, func(a, b window) int {
+			if a.boot < b.boot {
+				return -1
+			}
+			return 1
+		})
+		if r.bad || !ordered || len(boots) > maxBoots {
+			return nil, errCheckpoint
+		}
+		c.sensors[id] = &boots
+	}
+	if r.bad || len(r.rest) > 0 {
+		return nil, errCheckpoint
+	}
+	return c, nil
+}
+
+// checkpointReader takes a checkpoint apart. Once bad it gives zeros.
+type checkpointReader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *checkpointReader) take(n int) []byte {
+	if r.bad || n > len(r.rest) {
+		r.bad = true
+		return nil
+	}
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *checkpointReader) octet() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *checkpointReader) uint64() uint64 {
+	if b := r.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *checkpointReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if r.bad || n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+// count reads a number of things of at least size octets each.
+func (r *checkpointReader) count(size int) int {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)/size) {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *checkpointReader) text() string { return string(r.take(r.count(1))) }
+
+func (r *checkpointReader) window(w *window) {
+	w.boot, w.floor = r.uint64(), r.uvarint()
+	n := r.count(8)
+	if n > windowWords {
+		r.bad = true
+		return
+	}
+	for i := range n {
+		w.bits[i] = r.uint64()
+	}
+}
