@@ -15,26 +15,22 @@ type MemoryRing struct {
 	count  int
 }
 
-// NewMemoryRing makes a ring of blocks of the default size that holds so many frames; each is given by its number.
+// NewMemoryRing makes a ring of blocks of the default size that holds so many frames, all of one length; each is given by
+// its number.
 func NewMemoryRing(frames int, frameOf func(i int) []byte) *MemoryRing {
-	const blockSize = DefaultBlockSize
-	noSegments := make([]byte, vnetHeader)
-	var packets []fakePacket
-	var filled [][]fakePacket
-	room := blockSize
-	for i := range frames {
-		data := frameOf(i)
-		need := (packetSpace + vnetHeader + 16 + len(data) + 15) &^ 15
-		if need > room-64 {
-			filled, packets, room = append(filled, packets), nil, blockSize
+	const size = DefaultBlockSize
+	const first = 48                                              // as putBlock has it
+	room := (packetSpace + vnetHeader + 16 + len(frameOf(0))) | 7 // and what aligns the next one
+	perBlock := (size - first) / (room + 1)
+	count := (frames + perBlock - 1) / perBlock
+	r := &MemoryRing{count: frames, blocks: blocks{mem: memory(count * size), size: size, vnet: true}}
+	for i := range count {
+		packets := make([]fakePacket, min(perBlock, frames-i*perBlock))
+		for j := range packets {
+			data := frameOf(i*perBlock + j)
+			packets[j] = fakePacket{data: data, len: uint32(len(data)), vnet: make([]byte, vnetHeader)}
 		}
-		packets = append(packets, fakePacket{data: data, len: uint32(len(data)), vnet: noSegments})
-		room -= need
-	}
-	filled = append(filled, packets)
-	r := &MemoryRing{count: frames, blocks: blocks{mem: memory(len(filled) * blockSize), size: blockSize, vnet: true}}
-	for i, packets := range filled {
-		putBlock(r.blocks.mem[i*blockSize:(i+1)*blockSize], unix.TP_STATUS_KERNEL, packets)
+		putBlock(r.blocks.mem[i*size:(i+1)*size], unix.TP_STATUS_KERNEL, packets)
 	}
 	r.frame.Link = frame.Ethernet
 	return r

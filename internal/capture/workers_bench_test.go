@@ -140,6 +140,9 @@ func BenchmarkWorkers(b *testing.B) {
 				alone = alone.better(race(b, one))
 				together = together.better(race(b, two...))
 			}
+			if n := int(one.table.Stats().Flows); n < min(flows, one.frames)*99/100 {
+				b.Errorf("%d flows", n)
+			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(float64(alone.cpu)/float64(one.frames), "ns/packet")
 			b.ReportMetric(float64(alone.clock)/float64(together.clock), "speedup-by-clock")

@@ -64,6 +64,8 @@ func TestConfigRefusals(t *testing.T) {
 		"twice":          {"\n[capture]\n", "\n[[interface]]\nname = \"eth1\"\n[capture]\n", `interface[1].name: "eth1" is named twice`},
 		"workers":        {"\nworkers = 1\n", "\nworkers = -1\n", "capture.workers: -1 is out of range: want 1 to 256"},
 		"engine":         {`engine = "ring"`, `engine = "pf_ring"`, "capture.engine"},
+		"cpus":           {`cpus = []`, `cpus = [2, -1]`, "capture.cpus: -1 is out of range: want 0 to 1023"},
+		"cpus twice":     {`cpus = []`, `cpus = [2, 2]`, "capture.cpus: 2 is named twice"},
 		"fanout":         {`fanout = "flow"`, `fanout = "rollover"`, "capture.fanout"},
 		"block size":     {`block_size = "64KiB"`, `block_size = "65KiB"`, "capture.block_size: 65KiB: want a power of two"},
 		"ring size":      {`ring_size = "64MiB"`, `ring_size = "65KiB"`, "capture.ring_size: 65KiB: want a multiple of block_size"},

@@ -110,7 +110,7 @@ func serveWith(t *testing.T, l *testnet.Link, c Config, traffic func(s *Service)
 	}
 	defer func() { _ = sink.Close() }()
 	control(t, sink, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20) })
-	c.Export.Collector = []string{sink.LocalAddr().String()}
+	c.Export.Collector, c.Export.Delivery = []string{sink.LocalAddr().String()}, export.FireAndForget // the sink acknowledges nothing
 	s := NewService("", c, daemon.NewMonitor(time.Minute, nil), slog.New(slog.DiscardHandler))
 	if err := l.Capture.Do(func() error { return s.Start(t.Context()) }); err != nil {
 		t.Fatal(err)
