@@ -98,7 +98,7 @@ func (s *Service) readMetrics(put metrics.Put) {
 	}
 	read := s.pipeline.reader.Stats()
 	readReader(read, put)
-	s.pipeline.rollups.read(read.Windows, put)
+	s.pipeline.rollups.read(read, put)
 	readStore(s.pipeline.pool.Stats(), put)
 	put("store_dead_letters_bytes", float64(s.pipeline.dead.Size()))
 	switch w := s.pipeline.writer.(type) {

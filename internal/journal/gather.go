@@ -19,6 +19,9 @@ type Gatherer interface {
 	// Close ends the window. store is called later by another goroutine, for one window after the other, while the next
 	// one is gathered; nil means that everything is durable.
 	Close(edge Edge) (store func(context.Context) error)
+	// Config says in a few words what the rows of the open window hang on besides its batches: rows that are made again
+	// under another configuration are other rows.
+	Config() string
 }
 
 // Edge says what the end of a window ends.
@@ -57,8 +60,9 @@ const (
 // closed is a window that is to be stored.
 type closed struct {
 	edge
-	known bool // to the checkpoint already
-	store func(context.Context) error
+	known  bool // to the checkpoint already
+	config string
+	store  func(context.Context) error
 }
 
 // gathering is the reading goroutine's side of the windows of a session. While messages stand unacknowledged, a window is
@@ -69,6 +73,7 @@ type gathering struct {
 	window   int64 // its length, ns
 	every    int64 // so many windows make one that ends full
 	known    []edge
+	config   string // that the known ones were made under
 	isOpen   bool
 	filled   bool      // the open window has messages
 	number   int64     // of the open window, or of the last one
@@ -85,7 +90,7 @@ func newGathering(s *session, g Gatherer) *gathering {
 
 // begin takes over what the checkpoint knows of windows that were made known and not acknowledged.
 func (g *gathering) begin(c *checkpoint) {
-	g.known, g.number = append([]edge(nil), c.edges...), c.number
+	g.known, g.number, g.config = append([]edge(nil), c.edges...), c.number, c.config
 	if len(g.known) > 0 {
 		g.number = g.known[0].number - 1
 	}
@@ -193,6 +198,12 @@ func (g *gathering) closeKnown(ctx context.Context) error {
 	e := g.known[0]
 	g.known = g.known[1:]
 	g.open(e.number)
+	if now := g.Config(); now != g.config {
+		g.config = now
+		g.session.counters.changed.Add(1)
+		g.session.j.log.Warn("the configuration changed while a window was being stored: of its rows some may stand twice, as before and as now",
+			"subject", subjectOf(g.session.shard), "window", e.number)
+	}
 	return g.closeAt(ctx, closed{edge: e, known: true})
 }
 
@@ -202,6 +213,7 @@ func (g *gathering) close(ctx context.Context, kind Edge) error {
 
 // closeAt hands the window to the committing goroutine, when that has done with the one before.
 func (g *gathering) closeAt(ctx context.Context, c closed) error {
+	c.config = g.Config()
 	c.store = g.Close(c.kind)
 	g.filled = false
 	if c.kind == Full {
