@@ -265,16 +265,21 @@ func TestDashboards(t *testing.T) {
 				t.Errorf("%s: the variable %s has no values", name, v.Name)
 			}
 		}
-		for _, p := range d.Panels {
-			if p.Type != "row" && len(p.Targets) == 0 {
-				t.Errorf("%s: %s has no query", name, p.Title)
-			}
-			for _, target := range p.Targets {
-				t.Run(name+" "+p.Title+" "+target.RefID, func(t *testing.T) {
-					f.check(t, target.Query, ".*", p.Interval)
-					f.check(t, target.Query, "edge-1", p.Interval)
-				})
-			}
+		f.checkPanels(t, name, &d)
+	}
+}
+
+func (f *filled) checkPanels(t *testing.T, name string, d *dashboard) {
+	t.Helper()
+	for _, p := range d.Panels {
+		if p.Type != "row" && len(p.Targets) == 0 {
+			t.Errorf("%s: %s has no query", name, p.Title)
+		}
+		for _, target := range p.Targets {
+			t.Run(name+" "+p.Title+" "+target.RefID, func(t *testing.T) {
+				f.check(t, target.Query, ".*", p.Interval)
+				f.check(t, target.Query, "edge-1", p.Interval)
+			})
 		}
 	}
 }

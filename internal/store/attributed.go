@@ -21,9 +21,9 @@ func (e *Encoder) attribution(a *flow.Attribution, networks flow.Networks) {
 	if a.Evidence == 0 {
 		return
 	}
-	client, server := "src", "dst"
+	client, srcName, dstName := "src", a.ClientASName, a.ServerASName
 	if a.FromServer {
-		client, server = "dst", "src"
+		client, srcName, dstName = "dst", a.ServerASName, a.ClientASName
 	}
 	e.string("client", client)
 	e.nonzero("service_port", int64(a.ServicePort))
@@ -34,8 +34,8 @@ func (e *Encoder) attribution(a *flow.Attribution, networks flow.Networks) {
 		e.string("client_network", networks.Name(a.ClientNetwork))
 		e.string("server_network", networks.Name(a.ServerNetwork))
 	}
-	e.string(client+"_as_name", a.ClientASName)
-	e.string(server+"_as_name", a.ServerASName)
+	e.string("src_as_name", srcName)
+	e.string("dst_as_name", dstName)
 	e.string("server_name", a.ServerName)
 }
 
@@ -45,6 +45,7 @@ func (e *Encoder) string(key, text string) {
 		return
 	}
 	// What tagValue gives is valid text, which is all that a string value must be.
-	value, _ := lineprotocol.StringValue(tagValue(text))
+	e.name = append(e.name[:0], tagValue(text)...)
+	value, _ := lineprotocol.NewValueFromBytes(lineprotocol.String, e.name)
 	e.line.AddField(key, value)
 }

@@ -22,6 +22,7 @@ type Encoder struct {
 	protos  [256]string
 	reasons []lineprotocol.Value
 	text    [64]byte
+	name    []byte
 
 	// Keep says which attributed records get a line; all but discarded ones when nil.
 	Keep func(*flow.Attribution, flow.Networks) bool
