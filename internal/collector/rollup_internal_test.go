@@ -89,9 +89,9 @@ func TestReloadAtWindowEdge(t *testing.T) {
 	c := Defaults()
 	r := newRolled(t, c)
 	number := time.Now().UnixNano()/int64(window)/longestWindows*longestWindows + 1
-	before := ""
+
 	r.window(number, journal.Tick)
-	before = r.Config()
+	before := r.Config()
 	c.Networks = []NetworkConfig{{Name: "office", Prefixes: []string{"10.0.0.0/8"}, Ours: true}}
 	setup, err := newRollupSetup(c)
 	if err != nil {
