@@ -111,3 +111,16 @@ func BenchmarkAttribute(b *testing.B) {
 		})
 	}
 }
+
+// What the compiled form is there for: the configuration read as it is written, network by network and rule by rule.
+func BenchmarkListScan(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	plain := reference{large(rng)}
+	records := traffic(rng, 1<<10)
+	before, at := processTime(b), 0
+	for b.Loop() {
+		_ = plain.roles(&records[at])
+		at = (at + 1) % len(records)
+	}
+	b.ReportMetric(float64(processTime(b)-before)/float64(b.N), "cpu-ns/flow")
+}

@@ -109,7 +109,7 @@ func checkPrefix(p netip.Prefix) error {
 		return errors.New(`no valid prefix: want such as "192.0.2.0/24" or "2001:db8::/32"`)
 	case p.Addr().Is4In6() && p.Bits() >= mappedPrefix:
 		plain := netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedPrefix).Masked()
-		return fmt.Errorf("%q is an IPv4 network in IPv6 form, which no flow has: write %q", p, plain)
+		return fmt.Errorf("%q is an IPv4 network in IPv6 form, in which no IPv4 address is: write %q", p, plain)
 	case p != p.Masked():
 		return fmt.Errorf("%q has bits behind its length: write %q", p, p.Masked())
 	default:

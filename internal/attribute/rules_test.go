@@ -40,7 +40,7 @@ func TestRefusals(t *testing.T) {
 		`network[0].prefixes: "192.0.2.1/24" has bits behind its length: write "192.0.2.0/24"`: {
 			Networks: []attribute.Network{{Name: "office", Prefixes: prefix("192.0.2.1/24")}},
 		},
-		`network[0].prefixes: "::ffff:192.0.2.0/120" is an IPv4 network in IPv6 form, which no flow has: write "192.0.2.0/24"`: {
+		`network[0].prefixes: "::ffff:192.0.2.0/120" is an IPv4 network in IPv6 form, in which no IPv4 address is: write "192.0.2.0/24"`: {
 			Networks: []attribute.Network{{Name: "office", Prefixes: prefix("::ffff:192.0.2.0/120")}},
 		},
 		`network[0].prefixes: no valid prefix`: {Networks: []attribute.Network{{Name: "office", Prefixes: []netip.Prefix{{}}}}},
@@ -117,6 +117,24 @@ func TestClass(t *testing.T) {
 	} {
 		if got := rules.Class(port).String(); got != want {
 			t.Errorf("port %d is of class %s, want %s", port, got, want)
+		}
+	}
+}
+
+// An IPv4-mapped address is an IPv6 address like any other, also to the trie.
+func TestMappedAddressIsIPv6(t *testing.T) {
+	rules := compile(t, attribute.Config{Networks: []attribute.Network{
+		{Name: "four", Prefixes: prefix("0.0.0.0/0")}, {Name: "low", Prefixes: prefix("::/64")}, {Name: "six", Prefixes: prefix("::/0")},
+	}})
+	for record, want := range map[string]string{
+		"udp ::ffff:192.0.2.1:1 > 2001:db8::1:2": "low, six", "udp 192.0.2.1:1 > 198.51.100.1:2": "four, four",
+	} {
+		r := parseRecord(t, record)
+		var a flow.Attribution
+		rules.Attribute(&r, &a)
+		n := rules.Networks()
+		if got := n.Name(a.ServerNetwork) + ", " + n.Name(a.ClientNetwork); got != want {
+			t.Errorf("%s: %s, want %s", record, got, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,14 +34,35 @@ const packetSpace = linkAddressOffset + unix.SizeofSockaddrLinklayer
 type blocks struct {
 	mem        []byte
 	size       int
-	next       int        // offset of the block to be read next
-	vnet       vnetPolicy // a virtio_net_hdr stands in front of each frame
+	next       int           // offset of the block to be read next
+	vnet       vnetPolicy    // a virtio_net_hdr stands in front of each frame
+	lull       time.Duration // how long the reader does well not to look for the next block; 0: it asks the kernel to be woken
 	lossBlocks atomic.Uint64
 }
 
 // ready reports whether the next block is ours.
 func (b *blocks) ready() bool {
 	return atomic.LoadUint32(&blockHeader(b.mem[b.next:]).Block_status)&unix.TP_STATUS_USER != 0
+}
+
+// A packet was put there by another processor, or long ago: to read it is to wait for memory, unless it was asked for
+// before. So each packet has as much asked for as it is long itself, lookAheadOctets further on, and in the end all of the
+// block was. That is more than is read where packets are longer than the default snap length leaves them: there it is the
+// headers of the next one.
+const (
+	lookAheadOctets = 2048
+	longPacket      = 512
+	headersOctets   = 192 // its header, its address, and those of the frame
+)
+
+func lookAhead(block []byte, offset, next uint64) {
+	ahead, octets := offset+lookAheadOctets, next
+	if next > longPacket {
+		ahead, octets = offset+next, headersOctets
+	}
+	if ahead < uint64(len(block)) {
+		prefetch(&block[ahead], octets)
+	}
 }
 
 // walk hands over the next block's frames, which must be ready, and gives the block back.
@@ -50,6 +72,7 @@ func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
 	if h.Block_status&unix.TP_STATUS_LOSING != 0 {
 		b.lossBlocks.Add(1)
 	}
+	b.lull = lullAfter(h, len(b.mem)/b.size)
 	n, offset := 0, uint64(h.Offset_to_first_pkt)
 	for left := h.Num_pkts; left > 0 && offset+packetSpace <= uint64(len(block)); left-- {
 		p := (*unix.Tpacket3Hdr)(unsafe.Pointer(&block[offset]))
@@ -76,18 +99,41 @@ func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
 		if p.Status&unix.TP_STATUS_VLAN_VALID != 0 { // VLAN 0 is valid
 			f.VLAN = flow.VLANFromTCI(uint16(p.Hv1.Vlan_tci))
 		}
-		if b.vnet && p.Mac >= vnetHeader {
+		f.SegmentSize, f.SegmentProto = 0, 0
+		if b.vnet && p.Mac >= vnetHeader && block[start-vnetHeader+vnetGSOType] != 0 { // of most frames there is nothing to say
 			readVnet(f, block[start-vnetHeader:start])
 		}
 		n++
+		next := uint64(p.Next_offset)
+		lookAhead(block, offset, next)
 		visit(f)
-		if p.Next_offset == 0 {
+		if next == 0 {
 			break
 		}
-		offset += uint64(p.Next_offset)
+		offset += next
 	}
 	b.release()
 	return n
+}
+
+// longestLull bounds how long frames lie in a ring that is read in naps.
+const longestLull = 8 * time.Millisecond
+
+// lullAfter says for how long a reader that has caught up leaves the ring alone, by how fast a block filled. Being woken for each
+// block costs more than reading it: two switches of the thread, and on the way there and back Go's scheduler gives the
+// processor to another thread. So where blocks fill one after the other the reader lets several gather, but no more than a
+// sixteenth of the ring. After a block that was closed by its time it is 0: there the next one is far.
+func lullAfter(h *unix.TpacketHdrV1, blocks int) time.Duration {
+	if h.Block_status&unix.TP_STATUS_BLK_TMO != 0 {
+		return 0
+	}
+	first, last := &h.Ts_first_pkt, &h.Ts_last_pkt // of TPACKET_V3: seconds and, in Usec, nanoseconds
+	filled := time.Duration(int64(last.Sec)-int64(first.Sec))*time.Second + time.Duration(int64(last.Usec)-int64(first.Usec))
+	lull := min(longestLull, filled*time.Duration(blocks/16))
+	if filled <= 0 || lull < filled {
+		return 0
+	}
+	return lull
 }
 
 // release gives the next block back to the kernel. One block that is kept stops the whole ring once it comes round to it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -195,4 +196,32 @@ func FuzzBlock(f *testing.F) {
 			t.Errorf("%d frames, next block at %d", n, b.next)
 		}
 	})
+}
+
+func TestAReaderThatHasCaughtUpLetsBlocksGather(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name   string
+		filled time.Duration
+		status uint32
+		blocks int
+		want   time.Duration
+	}{
+		{"as long as a sixteenth of the ring takes", 50 * time.Microsecond, 0, 1024, 64 * 50 * time.Microsecond},
+		{"and no longer than the bound", 500 * time.Microsecond, 0, 1024, 8 * ms},
+		{"over a second's end", 1010 * time.Millisecond, 0, 1024, 0},
+		{"for a block or more", 7 * ms, 0, 1024, 8 * ms},
+		{"not for less", 9 * ms, 0, 1024, 0},
+		{"not after a block that was closed by its time", 50 * time.Microsecond, unix.TP_STATUS_BLK_TMO, 1024, 0},
+		{"not in a small ring", 50 * time.Microsecond, 0, 15, 0},
+		{"not where the clock was set back", -ms, 0, 1024, 0},
+	} {
+		h := &unix.TpacketHdrV1{Block_status: unix.TP_STATUS_USER | c.status}
+		h.Ts_first_pkt = unix.TpacketBDTS{Sec: 1_700_000_000, Usec: 995_000_000} // of TPACKET_V3: nanoseconds
+		last := time.Unix(1_700_000_000, 995_000_000).Add(c.filled)
+		h.Ts_last_pkt = unix.TpacketBDTS{Sec: uint32(last.Unix()), Usec: uint32(last.Nanosecond())}
+		if got := lullAfter(h, c.blocks); got != c.want {
+			t.Errorf("%s: filled in %v, %d blocks: %v, want %v", c.name, c.filled, c.blocks, got, c.want)
+		}
+	}
 }

@@ -72,6 +72,10 @@ func (e *ringEngine) settle() error { return nil }
 // walk: a poll that says "ready" although the block in turn is not cannot spin here. The kernel says so for as long as
 // the block before its own is not its own (packet_poll), and every block is given back before the next poll.
 func (e *ringEngine) walk(f *frame.Frame, visit func(*frame.Frame)) (int, error) {
+	if !e.blocks.ready() && e.blocks.lull > 0 {
+		nap(e.blocks.lull)
+		e.blocks.lull = 0 // should nothing have come meanwhile, the poll waits for it
+	}
 	if !e.blocks.ready() {
 		if _, err := wait(e.socket); err != nil {
 			return 0, err

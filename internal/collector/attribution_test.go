@@ -41,7 +41,7 @@ func TestAttributionRefusals(t *testing.T) {
 		"misplaced":    {"[[role]]\naction = \"handshake\"\ndrop = true\n", `:3: role[0].drop: handshake does not take it: it goes with [port_match assign]`},
 		"mapped": {
 			"[[network]]\nname = \"a\"\nprefixes = [\"::ffff:192.0.2.0/120\"]\n",
-			`:3: network[0].prefixes: "::ffff:192.0.2.0/120" is an IPv4 network in IPv6 form, which no flow has: write "192.0.2.0/24"`,
+			`:3: network[0].prefixes: "::ffff:192.0.2.0/120" is an IPv4 network in IPv6 form, in which no IPv4 address is: write "192.0.2.0/24"`,
 		},
 		"host bits": {
 			"[[network]]\nname = \"a\"\nprefixes = [\"192.0.2.1/24\"]\n",

@@ -1,6 +1,7 @@
 package collector_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -96,8 +97,9 @@ func TestConfigRefusals(t *testing.T) {
 		"buffer":       {`receive_buffer = "8MiB"`, `receive_buffer = "1KiB"`, "ingest.receive_buffer: 1KiB: want 64KiB to 1GiB"},
 		"ttl":          {`ttl = "5s"`, `ttl = "1ms"`, "ingest.ttl: 1ms is out of range"},
 		"kind":         {`kind = "files"`, `kind = "paper"`, `store.kind: "paper": want one of`},
-		"url":          {`kind = "files"`, `kind = "influxdb"`, "store.influxdb: url: "},
-		"queue":        {`queue = 500000`, `queue = 10`, "store: queue is 10 records"},
+		"url":          {`kind = "files"`, `kind = "influxdb"`, "store.influxdb.url: url: "},
+		"queue":        {`queue = 500000`, `queue = 10`, "store.queue: queue is 10 records"},
+		"reload":       {`reload_interval = "30s"`, `reload_interval = "1ms"`, "enrich.reload_interval: 1ms is out of range"},
 		"compression":  {`compression = "none"`, `compression = "zip"`, "store.files.compression"},
 		"dead letters": {`max_size = "64MiB"`, `max_size = "1B"`, "store.dead_letters.max_size: 1B: want 4KiB or more"},
 		"tag":          {`tags = ["sensor", "proto", "service"]`, `tags = ["iface"]`, `rollup.conversation.tags: "iface": want some of sensor, proto`},
@@ -137,4 +139,22 @@ func write(t *testing.T, text string) (path string) {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// A refusal names the line of its key, also where the store's own packages know what can work.
+func TestRefusalsNameTheirLine(t *testing.T) {
+	for line, want := range map[string]string{
+		`queue = 500000`: "store.queue", `size = "2MiB"`: "store.size", `retry_longest = "30s"`: "store.retry_longest", `max_age = "1h"`: "store.files.max_age",
+	} {
+		key, _, _ := strings.Cut(line, " ")
+		value := map[bool]string{true: `"1ms"`, false: `"1B"`}[strings.HasSuffix(line, `s"`) || strings.HasSuffix(line, `h"`)]
+		if key == "queue" {
+			value = "1"
+		}
+		before, _, _ := strings.Cut(etc.CollectorTOML, "\n"+line+"\n")
+		at := fmt.Sprintf("collector.toml:%d: %s: ", strings.Count(before, "\n")+2, want)
+		if _, err := example(t, "\n"+line+"\n", "\n"+key+" = "+value+"\n"); err == nil || !strings.Contains(err.Error(), at) {
+			t.Errorf("%s: got %v, want %s", line, err, at)
+		}
+	}
 }

@@ -79,6 +79,11 @@ var metricDefs = []metrics.Def{
 	{Name: "store_request_seconds_total", Help: "Time spent in writes."},
 	{Name: "store_failing_writers", Help: "Writers that wait because their last write failed."},
 	{Name: "store_dead_letters_bytes", Help: "Size of the dead-letter file."},
+	{Name: "enrich_prefixes", Help: "Prefixes in the table of origins, by source.", Labels: []string{"source"}},
+	{Name: "enrich_loaded_timestamp_seconds", Help: "When the table of origins was read.", Labels: []string{"source"}},
+	{Name: "enrich_reloads_total", Help: "Times a changed file of origins was read.", Labels: []string{"source"}},
+	{Name: "enrich_failures_total", Help: "Times a changed file of origins was refused.", Labels: []string{"source"}},
+	{Name: "enrich_stale", Help: "Whether the file of origins was refused, and the old table is in use.", Labels: []string{"source"}},
 	{Name: "influxdb_answers_total", Help: "Answers of InfluxDB by status class, none for requests without an answer.", Labels: []string{"class"}},
 	{Name: "influxdb_sent_bytes_total", Help: "Request bodies sent, after compression."},
 	{Name: "files_completed_total", Help: "Line-protocol files completed."},
@@ -101,6 +106,7 @@ func (s *Service) readMetrics(put metrics.Put) {
 	s.pipeline.rollups.read(read, put)
 	readStore(s.pipeline.pool.Stats(), put)
 	put("store_dead_letters_bytes", float64(s.pipeline.dead.Size()))
+	readOrigins(s.pipeline.origins.Stats(), put)
 	switch w := s.pipeline.writer.(type) {
 	case *influx.Writer:
 		st := w.Stats()

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 
+	"flowsensor/internal/daemon"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
@@ -24,6 +26,7 @@ type pipeline struct {
 	server *ingest.Server
 	// role write
 	reader  *journal.Reader
+	origins *enrich.Origins
 	rollups *rollups
 	pool    *store.Pool
 	dead    *store.DeadLetters
@@ -44,7 +47,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.journal, err = journal.Open(c.journal(), log); err != nil {
+	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
+		return nil, configError(err) // another start would find the same
+	} else if err != nil {
 		return nil, err
 	}
 	p.appender = p.journal.Appender(p.appended)
@@ -63,6 +68,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 
 // openWrite is the way from the journal to the database.
 func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
+	if p.origins, err = enrich.Open(c.Enrich.enrich(log)); err != nil {
+		return err
+	}
 	if p.dead, err = store.OpenDeadLetters(store.DeadLetterConfig{
 		Path: c.Store.DeadLetters.Path, MaxSize: int64(c.Store.DeadLetters.MaxSize),
 	}); err != nil {
@@ -78,7 +86,7 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err
 	}
-	p.rollups.pool = p.pool
+	p.rollups.pool, p.rollups.origins = p.pool, p.origins
 	p.reader = p.journal.Reader(p.pool.Submit)
 	p.reader.Gather(p.rollups.gatherer)
 	return nil
@@ -94,12 +102,19 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	addresses, err := c.Ingest.addresses()
+	addresses, err := c.Ingest.sockets(log, tryIPv6)
 	if err != nil {
-		return configError(err)
+		return err
+	}
+	passed, err := daemon.PassedSockets()
+	if err != nil {
+		return err
+	}
+	if len(passed) > 0 {
+		log.Info("sockets are those that systemd passed: ingest.listen and ingest.processors are not used", "sockets", len(passed))
 	}
 	p.server, err = ingest.Listen(ingest.Config{
-		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		ID: c.name(), Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 		Agents: agents,
 	}, opener, log)
 	return err
@@ -137,6 +152,15 @@ func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
 	}
 }
 
+// keys loads the sensor's keys.
+func (sc *SensorConfig) keys() ([]seal.Key, error) {
+	keys, err := loadKeys(sc.KeyFiles)
+	if err != nil {
+		return nil, fmt.Errorf("sensor %s: %w", sc.ID, err)
+	}
+	return keys, nil
+}
+
 // newOpener loads the keys.
 func newOpener(c Config) (*seal.Opener, error) {
 	var sensors []seal.Sensor
@@ -144,8 +168,8 @@ func newOpener(c Config) (*seal.Opener, error) {
 	for _, sc := range c.Sensors {
 		s := seal.Sensor{ID: sc.ID}
 		var err error
-		if s.Keys, err = loadKeys(sc.KeyFiles); err != nil {
-			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
+		if s.Keys, err = sc.keys(); err != nil {
+			errs = append(errs, err)
 		}
 		if s.Prefixes, err = prefixes(sc.Prefixes); err != nil {
 			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))

@@ -88,7 +88,7 @@ func (s *Service) report(r *reporter, now time.Time) {
 // readings are the meters of the collector and, from what they sent, of each sensor. What they count, they count since the
 // collector started:
 //
-//	datagrams = accepted + refused + probes
+//	datagrams = accepted + legacy + refused + probes
 //	accepted_records = durable_records + lost_records + what is on its way into the journal
 //	read_records = written_records + dead_lettered_records + left_records + what is being written
 func (s *Service) readings() []flow.Reading {
@@ -107,6 +107,12 @@ func (s *Service) readings() []flow.Reading {
 	m.volume("durable", st.Durable)
 	m.volume("lost", st.Lost)
 	m.volume("queue_full", st.QueueFull)
+	if len(st.Legacy.Agents) > 0 {
+		m.volume("legacy_accepted", st.Legacy.Accepted)
+		m.volume("legacy_durable", st.Legacy.Durable)
+		m.volume("legacy_lost", st.Legacy.Lost)
+		m.volume("legacy_queue_full", st.Legacy.QueueFull)
+	}
 	for _, sock := range st.Sockets {
 		m["kernel_drops"] += sock.KernelDrops
 	}
@@ -151,11 +157,13 @@ func (m meters) outcomes(all *[ingest.Reasons]uint64) {
 		switch {
 		case reason == ingest.ReasonAccepted:
 			m["accepted"] = n
+		case reason == ingest.ReasonLegacy:
+			m["legacy"] = n
 		case n > 0:
 			m["refused_"+reason.String()] = n
 		}
 	}
-	m["refused"] = m["datagrams"] - m["accepted"]
+	m["refused"] = m["datagrams"] - m["accepted"] - m["legacy"]
 }
 
 func (m meters) volume(name string, v ingest.Volume) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"flowsensor/internal/attribute"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/metrics"
@@ -20,9 +21,10 @@ import (
 // rollups is what the reader's batches become on their way to the store: attributed records, and rows of what they add
 // up to. Each shard has its own. A reload takes effect at the next full edge of each.
 type rollups struct {
-	config atomic.Pointer[rollupSetup]
-	pool   *store.Pool
-	shards int // as configured
+	config  atomic.Pointer[rollupSetup]
+	pool    *store.Pool
+	origins *enrich.Origins
+	shards  int // as configured
 
 	mu    sync.Mutex // protects rollers
 	rolls map[int]*roller
@@ -135,7 +137,11 @@ func (r *roller) Add(b *flow.Batch) {
 	if b.Content != flow.Flows {
 		return
 	}
+	b.Body = b.Body[:0] // it will no longer say what the records say
 	b.Attributions, b.Networks = r.stage.Attribute(b.Attributions, b.Records), r.networks
+	for i := range b.Records {
+		r.origins.Enrich(&b.Records[i], &b.Attributions[i])
+	}
 	r.shard.Add(b, b.Attributions)
 }
 

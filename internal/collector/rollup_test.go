@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -90,16 +89,6 @@ func (p *process) end() {
 	if err := p.cmd.Wait(); err != nil {
 		p.t.Errorf("the collector ended with %v:\n%s", err, p.log.String())
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	return conn.LocalAddr().(*net.UDPAddr).Port
 }
 
 // sums is what was sent, and what a measurement holds.

@@ -13,6 +13,7 @@ import (
 	"flowsensor/internal/build"
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
 )
@@ -28,24 +29,25 @@ type Service struct {
 	log      *slog.Logger
 	pipeline *pipeline
 	page     *daemon.Page
+	started  time.Time
 	failed   chan error
 
 	reporter       *reporter
 	reportsSkipped atomic.Uint64
 
-	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports context.CancelFunc
+	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports, stopOrigins context.CancelFunc
 
-	ingest, appending, reading, pool, pages, reports sync.WaitGroup
+	ingest, appending, reading, pool, pages, reports, origins sync.WaitGroup
 }
 
 // NewService makes a collector that is not running yet. path is where Reload finds the configuration.
 func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger) *Service {
-	return &Service{path: path, config: c, monitor: monitor, log: log, failed: make(chan error, 1)}
+	return &Service{path: path, config: c, monitor: monitor, log: log, started: time.Now(), failed: make(chan error, 1)}
 }
 
 // Run is `flow-collector run`: the daemon, until it is told to stop.
 func Run(ctx context.Context, path string) error {
-	c, err := Load(path)
+	c, err := loadWithKeys(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -63,7 +65,7 @@ func Run(ctx context.Context, path string) error {
 // Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults, behind
 // comments on what in it is without effect.
 func Check(path string, out io.Writer) error {
-	c, err := Load(path)
+	c, err := loadWithKeys(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -84,6 +86,11 @@ func Check(path string, out io.Writer) error {
 			return err
 		}
 	}
+	if c.writes() {
+		if _, err := enrich.Open(c.Enrich.enrich(nil)); err != nil {
+			return located(path, err)
+		}
+	}
 	return config.Write(out, c)
 }
 
@@ -91,7 +98,7 @@ func Check(path string, out io.Writer) error {
 func (s *Service) Start(ctx context.Context) error {
 	p, err := newPipeline(s.config, s.log)
 	if err != nil {
-		return err
+		return located(s.path, err)
 	}
 	s.pipeline = p
 	handler := metrics.Handler("flow_collector", Metrics(), s.readMetrics)
@@ -111,8 +118,13 @@ func (s *Service) Start(ctx context.Context) error {
 	s.reports.Go(func() { s.reporting(reporting, s.reporter) })
 	s.appending.Go(func() { s.fail(p.appender.Run(appending)) })
 	if p.pool != nil {
-		s.pool.Go(func() { s.fail(p.pool.Run(writing)) })
+		s.watchWriters()
+		s.pool.Go(func() {
+			defer s.forgetWriters()
+			s.fail(p.pool.Run(writing))
+		})
 		s.reading.Go(func() { s.fail(p.reader.Run(reading)) })
+		s.followOrigins(life)
 	}
 	if p.server != nil {
 		for i, sock := range p.server.Stats().Sockets {
@@ -121,8 +133,23 @@ func (s *Service) Start(ctx context.Context) error {
 		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
 	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
+	s.pages.Go(s.statusTask(serving))
 	return nil
 }
+
+func (s *Service) watchWriters() {
+	for i := range s.pipeline.pool.Writers() {
+		s.monitor.Watch(writerName(i), func() uint64 { return s.pipeline.pool.Turns(i) })
+	}
+}
+
+func (s *Service) forgetWriters() {
+	for i := range s.pipeline.pool.Writers() {
+		s.monitor.Forget(writerName(i))
+	}
+}
+
+func writerName(i int) string { return fmt.Sprintf("writer %d", i) }
 
 func (s *Service) fail(err error) {
 	if err == nil {
@@ -172,6 +199,15 @@ func (s *Service) stopWriting(ctx context.Context) {
 	_ = s.pipeline.pool.Drain(ctx) // what it gives up stays in the journal
 	s.stopPool()
 	s.pool.Wait()
+	s.stopOrigins()
+	s.origins.Wait()
+}
+
+// followOrigins reads the files of origins again when they change, until stopOrigins.
+func (s *Service) followOrigins(life context.Context) {
+	following, stop := context.WithCancel(life)
+	s.stopOrigins = stop
+	s.origins.Go(func() { s.pipeline.origins.Run(following) })
 }
 
 // ledger is what the processed records come to. What was given up at the end stands in the journal still.
@@ -218,7 +254,7 @@ func (s *Service) Status() string {
 // Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials,
 // and at the end of the windows under way networks, roles and roll-ups.
 func (s *Service) Reload(context.Context) error {
-	next, err := Load(s.path)
+	next, err := loadWithKeys(s.path)
 	if err != nil {
 		return err
 	}

@@ -115,13 +115,10 @@ func (p *processor) judge(a *arrival, o *outcome) {
 	p.takeBody(body, a, o)
 }
 
+// takeBody takes a batch, or a probe: there is nothing else that travels to a collector.
 func (p *processor) takeBody(body []byte, a *arrival, o *outcome) {
 	if content, ok := o.header.Kind.Content(); ok {
 		p.takeBatch(content, body, a, o)
-		return
-	}
-	if o.header.Kind != wire.Probe {
-		o.reason = ReasonKindUnhandled
 		return
 	}
 	if o.err = wire.ParseProbe(body); o.err != nil {
@@ -182,7 +179,7 @@ func (p *processor) takeBatch(content flow.Content, body []byte, a *arrival, o *
 // errBoot refuses a batch of the future.
 var errBoot = errors.New("the batch is of a later boot than its sender")
 
-// validate holds every record to what a sensor can have seen. The other numbers of the batch, and what else it may hold,
+// validate holds every record and every DNS answer to what a sensor can have seen. The other numbers of the batch, and what else it may hold,
 // are the parser's matter.
 func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
 	if b.Boot > boot {
@@ -195,6 +192,11 @@ func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
 			return v, err
 		}
 		v.addRecord(r)
+	}
+	for i := range b.Answers {
+		if err := b.Answers[i].Validate(); err != nil {
+			return v, err
+		}
 	}
 	return v, nil
 }

@@ -29,7 +29,6 @@ const (
 	ReasonTXOld                       // the tx lies below the replay window
 	ReasonBootOld                     // of a boot that is neither known nor newer than the newest
 	ReasonVersion                     // the body is coded in a version not spoken here
-	ReasonKindUnhandled               // a valid kind that this collector has no handler for
 	ReasonParse                       // the body cannot be parsed
 	ReasonValidate                    // the body says what no sensor says
 	ReasonDuplicate                   // the batch was taken before, under another tx
@@ -42,7 +41,7 @@ const Reasons = reasons
 
 var reasonNames = [Reasons]string{
 	"accepted", "truncated", "legacy", "legacy_refused", "size", "shape", "unknown_id", "address", "hmac", "clock_old", "clock_ahead", "header",
-	"id_mismatch", "kind", "replayed", "tx_old", "boot_old", "version", "kind_unhandled", "parse", "validate",
+	"id_mismatch", "kind", "replayed", "tx_old", "boot_old", "version", "parse", "validate",
 	"duplicate", "queue_full",
 }
 

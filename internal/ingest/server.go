@@ -34,7 +34,7 @@ type Server struct {
 	now      func() time.Time
 	keys     atomic.Pointer[keyring]
 	agents   atomic.Pointer[legacy.Agents] // nil: bare tokens are datagrams of a wrong shape
-	reload   sync.Mutex // held while keys is replaced
+	reload   sync.Mutex                    // held while keys is replaced
 	readers  []*reader
 	throttle *throttle
 	batches  sync.Pool // of *flow.Batch

@@ -86,6 +86,9 @@ func (s *session) load(ctx context.Context) (*checkpoint, uint64, error) {
 	if err == nil {
 		return c, entry.Revision(), nil
 	}
+	if errors.Is(err, errVersion) {
+		return nil, 0, err
+	}
 	path := filepath.Join(s.j.cfg.Dir, "unreadable", s.checkpointKey())
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, entry.Value(), 0o600)); err != nil {
 		return nil, 0, err

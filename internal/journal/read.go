@@ -196,7 +196,7 @@ func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
 
 // hand gives one batch to the next stage, when there is room.
 func (r *Reader) hand(ctx context.Context, f *flight, b *flow.Batch) error {
-	h := holding{flight: f, volume: volumeOf(b), weight: min(int64(len(b.Records)), int64(r.j.cfg.InFlight))}
+	h := holding{flight: f, volume: volumeOf(b), weight: min(int64(len(b.Records)+len(b.Answers)), int64(r.j.cfg.InFlight))}
 	if err := r.room.Acquire(ctx, h.weight); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -215,7 +216,10 @@ func appendText(dst []byte, text string) []byte {
 func readCheckpoint(data []byte) (*checkpoint, error) {
 	r := checkpointReader{rest: data}
 	c := newCheckpoint()
-	if r.octet() != checkpointVersion {
+	switch version := r.octet(); {
+	case version > checkpointVersion:
+		return nil, fmt.Errorf("checkpoint: %w: %d", errVersion, version)
+	case version < checkpointVersion:
 		return nil, errCheckpoint
 	}
 	c.writer = r.text()

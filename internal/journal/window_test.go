@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"strconv"
@@ -95,6 +96,10 @@ func TestCheckpointCoding(t *testing.T) {
 		if _, err := readCheckpoint(coded[:n]); err == nil {
 			t.Fatalf("a checkpoint cut to %d octets of %d is accepted", n, len(coded))
 		}
+	}
+	newer := append([]byte{checkpointVersion + 1}, coded[1:]...)
+	if _, err := readCheckpoint(newer); !errors.Is(err, errVersion) {
+		t.Errorf("a newer collector's: %v", err)
 	}
 	d := c.clone()
 	d.take(mark{"edge-1", 3, 9999, 9999})

@@ -83,28 +83,32 @@ func TestRecords(t *testing.T) {
 		}},
 		"comma in the name, last flag SYN": {
 			`{"Ethernet (USB, 2),192.0.2.1,198.51.100.7,6,1,2,0,2048": {"bytes": 60, "packets": 1, "start_time": 5, "end_time": 5, "flags": "S"}}`,
-			"Ethernet (USB, 2)", flow.Record{
+			"Ethernet (USB, 2)",
+			flow.Record{
 				Key:   flow.Key{Src: addr("192.0.2.1"), Dst: addr("198.51.100.7"), SrcPort: 1, DstPort: 2, Proto: flow.ProtoTCP, Version: 4},
 				Bytes: 60, Packets: 1, First: 5 * s, Last: 5 * s, TCPFlags: flow.SYN, Handshake: flow.SawSYN, EndReason: flow.EndIdle,
 			},
 		},
 		"IPv6 counts its headers": {
 			`{"eth0,2001:db8::1,2001:db8::2,17,53,4000,255,34525": {"bytes": 100, "packets": 2, "start_time": 5.5, "end_time": 6, "flags": "None"}}`,
-			"eth0", flow.Record{
+			"eth0",
+			flow.Record{
 				Key:   flow.Key{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), SrcPort: 53, DstPort: 4000, Proto: flow.ProtoUDP, ToS: 255, Version: 6},
 				Bytes: 180, Packets: 2, First: 5*s + s/2, Last: 6 * s, EndReason: flow.EndIdle,
 			},
 		},
 		"IPv6 TCP behind an extension header": {
 			`{"eth0,2001:db8::1,2001:db8::2,0,1,2,0,34525": {"bytes": 20, "packets": 1, "start_time": 5, "end_time": 6, "flags": "RA"}}`,
-			"eth0", flow.Record{
+			"eth0",
+			flow.Record{
 				Key:   flow.Key{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), SrcPort: 1, DstPort: 2, Proto: flow.ProtoTCP, Version: 6},
 				Bytes: 60, Packets: 1, First: 5 * s, Last: 6 * s, TCPFlags: flow.RST | flow.ACK, EndReason: flow.EndRST,
 			},
 		},
 		"no ports": {
 			`{"eth0,192.0.2.1,224.0.0.1,2,0,0,192,2048": {"bytes": 32, "packets": 1, "start_time": 5, "end_time": 5, "flags": "None"}}`,
-			"eth0", flow.Record{
+			"eth0",
+			flow.Record{
 				Key:   flow.Key{Src: addr("192.0.2.1"), Dst: addr("224.0.0.1"), Proto: flow.ProtoIGMP, ToS: 192, Version: 4},
 				Bytes: 32, Packets: 1, First: 5 * s, Last: 5 * s, EndReason: flow.EndIdle,
 			},

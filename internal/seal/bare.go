@@ -21,7 +21,7 @@ type MAC [sha256.Size]byte
 // other means. It is immutable and safe for concurrent use.
 type BareOpener struct {
 	keys  []*fernet.Key
-	times Opener // no sensors: its limits
+	times *Opener // of no sensors: it has the limits
 }
 
 // Bare is an authentic token. It has no number that tells a replay: that is for the caller to remember, by the MAC, for as
@@ -40,7 +40,11 @@ func NewBareOpener(keys []Key, limits Limits) (*BareOpener, error) {
 	if len(keys) == 0 || slices.ContainsFunc(keys, Key.IsZero) {
 		return nil, ErrNoKey
 	}
-	o := &BareOpener{times: Opener{ttl: seconds(limits.TTL, DefaultTTL), skew: seconds(limits.Skew, DefaultSkew)}}
+	times, err := NewOpener(nil, limits)
+	if err != nil {
+		return nil, err
+	}
+	o := &BareOpener{times: times}
 	for _, k := range keys {
 		o.keys = append(o.keys, k.secret.key)
 	}

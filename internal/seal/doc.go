@@ -1,5 +1,6 @@
 // Package seal turns plaintext into a datagram and back: "id SP token", where the id names the sensor and with it the
-// keys, and the token is Fernet (github.com/fernet/spec, by github.com/fernet/fernet-go). It knows nothing of flows.
+// keys, and the token is Fernet (github.com/fernet/spec): made here with keys that are set up once, opened by
+// github.com/fernet/fernet-go. It knows nothing of flows.
 //
 // The sensor's exporter seals, the collector's ingest opens; answers go the other way with the same key. A Sealer and an
 // Opener are immutable and safe for concurrent use; a Window and a Boots belong to one goroutine. Nothing here needs

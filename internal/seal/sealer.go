@@ -1,8 +1,17 @@
 package seal
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"sync"
 	"time"
 
 	"github.com/fernet/fernet-go"
@@ -11,7 +20,8 @@ import (
 // Sizes of a token, from the Fernet specification.
 const (
 	tokenOverhead = 1 + 8 + 16 + 32 // version, stamp, IV, HMAC
-	blockLen      = 16              // AES-CBC with PKCS #7 padding: 1 to 16 octets
+	version       = 0x80
+	blockLen      = 16 // AES-CBC with PKCS #7 padding: 1 to 16 octets
 	maxID         = 63
 	maxStamp      = 1 << 36 // beyond it a token no longer begins with gAAAAA: year 4147
 )
@@ -50,10 +60,10 @@ func MaxPlaintext(datagram, idLen int) int {
 	return blocks*blockLen - 1
 }
 
-// Sealer makes datagrams of one sensor under one key. It is immutable: any number of goroutines may use it.
+// Sealer makes datagrams of one sensor under one key. Any number of goroutines may use it.
 type Sealer struct {
-	id  string
-	key Key
+	id       string
+	machines *sync.Pool // of *machine
 }
 
 // NewSealer makes a Sealer; it refuses an id that is not valid and a zero key.
@@ -64,19 +74,55 @@ func NewSealer(id string, k Key) (*Sealer, error) {
 	if k.IsZero() {
 		return nil, fmt.Errorf("seal as %s: %w", id, ErrNoKey)
 	}
-	return &Sealer{id: id, key: k}, nil
+	s := &Sealer{id: id, machines: new(sync.Pool)}
+	s.machines.New = func() any { return newMachine(k.secret.key) }
+	return s, nil
 }
 
 // Seal appends the datagram "id SP token" for plaintext to dst. The token's stamp is now in whole seconds, downwards.
 func (s *Sealer) Seal(dst, plaintext []byte, now time.Time) ([]byte, error) {
-	if unix := now.Unix(); unix < 0 || unix >= maxStamp {
+	unix := now.Unix()
+	if unix < 0 || unix >= maxStamp {
 		return dst, fmt.Errorf("seal as %s: %w", s.id, ErrClock)
 	}
-	token, err := fernet.EncryptAndSignAtTime(plaintext, s.key.secret.key, now)
-	if err != nil {
-		return dst, fmt.Errorf("seal as %s: %w", s.id, err)
-	}
+	m, _ := s.machines.Get().(*machine)
+	defer s.machines.Put(m)
 	dst = append(dst, s.id...)
 	dst = append(dst, ' ')
-	return append(dst, token...), nil
+	return base64.URLEncoding.AppendEncode(dst, m.token(plaintext, uint64(unix))), nil
+}
+
+// machine makes the tokens of fernet.EncryptAndSign, which sets up both keys for each token and takes 40 % longer at a datagram's length.
+type machine struct {
+	block cipher.Block
+	mac   hash.Hash
+	raw   []byte
+}
+
+func newMachine(k *fernet.Key) *machine {
+	const half = 16 // of a key: it signs with the first and encrypts with the second
+	block, err := aes.NewCipher(k[half:])
+	if err != nil {
+		panic(err) // it refuses other lengths of keys, and nothing else
+	}
+	return &machine{block: block, mac: hmac.New(sha256.New, k[:half])}
+}
+
+// token gives the octets of a token, which are valid until the next call.
+func (m *machine) token(plaintext []byte, stamp uint64) []byte {
+	b := binary.BigEndian.AppendUint64(append(m.raw[:0], version), stamp)
+	iv := len(b)
+	b = append(b, make([]byte, blockLen)...)
+	_, _ = rand.Read(b[iv:]) // never fails: crypto/rand ends the program where the kernel gives no random bytes
+	body := len(b)
+	b = append(b, plaintext...)
+	padding := blockLen - len(plaintext)%blockLen // PKCS #7: each octet says how many they are
+	for range padding {
+		b = append(b, byte(padding))
+	}
+	cipher.NewCBCEncrypter(m.block, b[iv:body]).CryptBlocks(b[body:], b[body:])
+	m.mac.Reset()
+	_, _ = m.mac.Write(b) // a hash.Hash never returns an error
+	m.raw = m.mac.Sum(b)
+	return m.raw
 }

@@ -1,6 +1,7 @@
 package seal_test
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/fernet/fernet-go"
 
 	"flowsensor/internal/seal"
 )
@@ -195,5 +198,36 @@ func TestOneCodingOnly(t *testing.T) {
 		if _, got := o.Open(nil, []byte(datagram), netip.Addr{}, at); got != seal.ReasonShape {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+}
+
+// The library takes what is sealed here, whatever its length.
+func TestTheLibraryOpensWhatIsSealed(t *testing.T) {
+	key, err := seal.ParseKey(specKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := seal.NewSealer("edge-1", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	seen := map[string]bool{}
+	for n := range 70 {
+		plain := bytes.Repeat([]byte{byte(n)}, n)
+		datagram, err := s.Seal(nil, plain, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, ok := bytes.CutPrefix(datagram, []byte("edge-1 "))
+		if got := fernet.VerifyAndDecrypt(token, time.Hour, fernet.MustDecodeKeys(specKey)); !ok || got == nil || !bytes.Equal(got, plain) {
+			t.Errorf("%d octets: %q gives %q", n, datagram, got)
+		}
+		const ivAt, ivLen = 12, 20 // within 9 octets of version and stamp the base64 of the IV begins
+		iv := string(token[ivAt : ivAt+ivLen])
+		if seen[iv] {
+			t.Error("an IV came twice")
+		}
+		seen[iv] = true
 	}
 }

@@ -23,6 +23,8 @@ type Reader struct {
 	time   fileTime
 	filter *capture.FileFilter // nil takes all
 	file   *pcapfile.Reader    // being read
+	iface  flow.Interface      // of the last record
+	named  bool                // iface is one of the file being read
 	emit   func(r *flow.Record, iface string)
 }
 
@@ -38,13 +40,21 @@ func NewReader(c FlowsConfig, filter *capture.FileFilter, emit func(r *flow.Reco
 }
 
 func (r *Reader) record(rec *flow.Record) {
-	r.emit(rec, r.file.InterfaceName(rec.IfIndex))
+	if !r.named || rec.IfIndex != r.iface.Index {
+		r.iface, r.named = flow.Interface{Index: rec.IfIndex, Name: r.file.InterfaceName(rec.IfIndex)}, true
+	}
+	r.emit(rec, r.iface.Name)
+}
+
+// ReadNames has the DNS answers of the files handed to emit, too.
+func (r *Reader) ReadNames(c DNSConfig, emit func(*flow.DNSAnswer)) {
+	r.meter.names = newNameReader(c, emit)
 }
 
 // Read takes one file to its end; flows end with it. A file that is damaged or cut is accounted as far as it can be
 // read, and the error says where that is.
 func (r *Reader) Read(ctx context.Context, file *pcapfile.Reader) error {
-	r.file = file
+	r.file, r.named = file, false
 	var refused error
 	visit := func(f *frame.Frame) {
 		if r.filter != nil {

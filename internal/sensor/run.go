@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 
 // Run is `flow-sensor run`: the daemon, until it is told to stop.
 func Run(ctx context.Context, path string) error {
-	c, err := Load(path)
+	c, err := loadWithKey(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -28,6 +29,8 @@ func Run(ctx context.Context, path string) error {
 	if err != nil {
 		return configError(err)
 	}
+	// A worker that naps keeps its place in Go's scheduler (nap in internal/capture): there is always one for the others.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.workers()+1))
 	log.Info("starting", "version", build.Version(), "id", c.ID, "config", path)
 	monitor := daemon.NewMonitor(patience, nil)
 	return daemon.Run(ctx, NewService(path, c, monitor, log), daemon.Options{
@@ -38,21 +41,14 @@ func Run(ctx context.Context, path string) error {
 // Check is `flow-sensor check`: it validates the configuration, holds it against this machine, and prints it with all
 // defaults.
 func Check(ctx context.Context, path string, out io.Writer) error {
-	c, err := Load(path)
+	c, err := loadWithKey(path)
 	if err != nil {
 		return configError(err)
 	}
-	if err := errors.Join(c.checkKey(), c.checkState(), c.checkCapture(ctx)); err != nil {
+	if err := errors.Join(c.checkState(), c.checkCapture(ctx)); err != nil {
 		return err
 	}
 	return config.Write(out, c)
-}
-
-func (c *Config) checkKey() error {
-	if _, err := seal.LoadKeyFile(c.Export.KeyFile); err != nil {
-		return configError(fmt.Errorf("export.key_file: %w", err))
-	}
-	return nil
 }
 
 // checkState asks whether the state directory is there or can be made. It makes nothing.

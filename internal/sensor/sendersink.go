@@ -14,6 +14,10 @@ import (
 // maxIfaceNames bounds the batchers, each of which holds memory for its batch.
 const maxIfaceNames = 64
 
+// fileQueue is how many groups of records wait for the sender while files are read, at most: the reader waits for it in any case, and
+// what waits shortly is still in the cache.
+const fileQueue = 8
+
 // senderSink sends the records to the collector. It waits for the sender instead of dropping: a file is in no hurry.
 type senderSink struct {
 	ctx      context.Context // ends the waiting
@@ -33,6 +37,7 @@ func newSenderSink(ctx context.Context, c Config) (*senderSink, error) {
 	if err != nil {
 		return nil, configError(err)
 	}
+	c.Export.Queue = min(c.Export.Queue, fileQueue)
 	sender, err := newSender(c, export.InStateDir, nil, log)
 	if err != nil {
 		return nil, err
@@ -43,7 +48,11 @@ func newSenderSink(ctx context.Context, c Config) (*senderSink, error) {
 	return s, nil
 }
 
-func (s *senderSink) emit(r *flow.Record, iface string) {
+func (s *senderSink) emit(r *flow.Record, iface string) { s.batcher(iface).Add(r) }
+
+func (s *senderSink) answer(a *flow.DNSAnswer) { s.batcher("").AddAnswer(a) }
+
+func (s *senderSink) batcher(iface string) *export.Batcher {
 	if len(s.batchers) >= maxIfaceNames {
 		iface = "" // a file may name very many; the rest goes without names
 	}
@@ -53,7 +62,7 @@ func (s *senderSink) emit(r *flow.Record, iface string) {
 		b.WaitForRoom(s.ctx)
 		s.batchers[iface] = b
 	}
-	b.Add(r)
+	return b
 }
 
 // close sends what is left. The kernel took every datagram then; what the network and the collector do with them they count.

@@ -18,12 +18,15 @@ func (e *Encoder) withhold(b *flow.Batch, i int) bool {
 // attribution adds what was made of a record, where it is known. These are fields: other rules must not turn a record that
 // is written again into a second point.
 func (e *Encoder) attribution(a *flow.Attribution, networks flow.Networks) {
+	client, src, dst := "src", a.ClientASName, a.ServerASName
+	if a.FromServer {
+		client, src, dst = "dst", dst, src
+	}
+	e.string("src_as_name", src)
+	e.string("dst_as_name", dst)
+	e.string("server_name", a.ServerName)
 	if a.Evidence == 0 {
 		return
-	}
-	client, srcName, dstName := "src", a.ClientASName, a.ServerASName
-	if a.FromServer {
-		client, srcName, dstName = "dst", a.ServerASName, a.ClientASName
 	}
 	e.string("client", client)
 	e.nonzero("service_port", int64(a.ServicePort))
@@ -34,9 +37,6 @@ func (e *Encoder) attribution(a *flow.Attribution, networks flow.Networks) {
 		e.string("client_network", networks.Name(a.ClientNetwork))
 		e.string("server_network", networks.Name(a.ServerNetwork))
 	}
-	e.string("src_as_name", srcName)
-	e.string("dst_as_name", dstName)
-	e.string("server_name", a.ServerName)
 }
 
 // string adds a text that may hold anything, if there is one.
@@ -44,8 +44,8 @@ func (e *Encoder) string(key, text string) {
 	if text == "" {
 		return
 	}
+	e.scratch = append(e.scratch[:0], tagValue(text)...)
 	// What tagValue gives is valid text, which is all that a string value must be.
-	e.name = append(e.name[:0], tagValue(text)...)
-	value, _ := lineprotocol.NewValueFromBytes(lineprotocol.String, e.name)
+	value, _ := lineprotocol.NewValueFromBytes(lineprotocol.String, e.scratch)
 	e.line.AddField(key, value)
 }

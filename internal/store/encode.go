@@ -22,7 +22,7 @@ type Encoder struct {
 	protos  [256]string
 	reasons []lineprotocol.Value
 	text    [64]byte
-	name    []byte
+	scratch []byte
 
 	// Keep says which attributed records get a line; all but discarded ones when nil.
 	Keep func(*flow.Attribution, flow.Networks) bool
@@ -44,10 +44,14 @@ func NewEncoder() *Encoder {
 	return e
 }
 
-// Encode appends a line for every record of b, or for every group of its readings. One that makes no line is given to
+// Encode appends a line for every record of b, for every group of its readings, or for its DNS answers that failed. One that makes no line is given to
 // refuse with its index, the reason and the cause.
 func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadReason, cause error)) {
 	e.line.SetBuffer(to.data)
+	if b.Content == flow.DNSAnswers {
+		e.failures(to, b, refuse)
+		return
+	}
 	if b.Content != flow.Flows {
 		e.readings(to, b, refuse)
 		return

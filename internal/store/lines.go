@@ -5,7 +5,7 @@ import "flowsensor/internal/flow"
 // Count says what a number of lines stands for.
 type Count struct {
 	Records, Packets, Bytes uint64
-	Reports                 uint64 // points made of readings
+	Reports                 uint64 // points that are no records: of readings, and of DNS answers that failed
 	Rows                    uint64 // points of other measurements, by WriteRows
 }
 
@@ -35,6 +35,9 @@ func countOf(b *flow.Batch) Count {
 		c.Bytes += b.Records[i].Bytes
 	}
 	for range flow.Groups(b.Readings) {
+		c.Reports++
+	}
+	for range flow.DNSFailures(b.Answers) {
 		c.Reports++
 	}
 	return c

@@ -179,8 +179,8 @@ func TestAttributed(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"1700000000000000003",
-		`,client="dst",service_port=443i,direction="in",client_network="office",server_network="unknown",` +
-			`src_as_name="Example \"AS\"",server_name="www.example" 1700000000000000000`,
+		`,src_as_name="Example \"AS\"",server_name="www.example",client="dst",service_port=443i,direction="in",` +
+			`client_network="office",server_network="unknown" 1700000000000000000`,
 	}
 	if slices.Sort(want); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
