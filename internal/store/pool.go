@@ -123,7 +123,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	var writers, check sync.WaitGroup
 	check.Go(func() { p.check(ctx) })
 	for i := range p.cfg.Writers {
-		writers.Go(func() { newWorker(p, i).run(ctx) })
+		writers.Go(func() { newWorker(p, i, &p.beats[i]).run(ctx) })
 	}
 	writers.Wait()
 	cancel()

@@ -29,11 +29,12 @@ type worker struct {
 	beat    *beat
 }
 
-func newWorker(p *Pool, id int) *worker {
+// newWorker makes a worker that tells by b that it lives. Those of the pool have ids from 0 on.
+func newWorker(p *Pool, id int, b *beat) *worker {
 	e := NewEncoder()
 	e.Keep = p.keep
 	return &worker{
-		Pool: p, id: id, encoder: e, beat: &p.beats[id],
+		Pool: p, id: id, encoder: e, beat: b,
 		pause: backoff.ExponentialBackOff{
 			InitialInterval: p.cfg.RetryInitial, MaxInterval: p.cfg.RetryMax, Multiplier: 2, RandomizationFactor: 0.5,
 		},
