@@ -38,6 +38,7 @@ var allowed = map[string]string{
 	"journal":      "flow wire",
 	"rollup":       "flow",
 	"names":        "flow",
+	"dnstap":       "dnsmsg flow",
 	"store":        "flow",
 	"store/files":  "store",
 	"store/influx": "store",
@@ -52,7 +53,7 @@ var allowed = map[string]string{
 	"status":  "build daemon",
 	// the two assemblies
 	"sensor":    "build capture config daemon dnsmsg enroll export flow flowtable frame metrics packet pcapfile route seal status",
-	"collector": "attribute build config daemon enrich enroll flow ingest journal legacy metrics rollup seal status store store/files store/influx",
+	"collector": "attribute build config daemon dnsmsg dnstap enrich enroll flow ingest journal legacy metrics names rollup seal status store store/files store/influx",
 	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
 	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration

@@ -11,6 +11,7 @@ import (
 	"flowsensor/internal/enrich"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
+	"flowsensor/internal/names"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/status"
 	"flowsensor/internal/store"
@@ -26,6 +27,8 @@ type Config struct {
 	Sensors  []SensorConfig `toml:"sensor"`
 	Ingest   IngestConfig   `toml:"ingest"`
 	Journal  JournalConfig  `toml:"journal"`
+	Names    NamesConfig    `toml:"names"`
+	Dnstap   DnstapConfig   `toml:"dnstap"`
 	Enrich   EnrichConfig   `toml:"enrich"`
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
@@ -73,6 +76,20 @@ type JournalConfig struct {
 	CAFile          string          `toml:"ca_file"`
 	CertFile        string          `toml:"cert_file"`
 	CertKeyFile     string          `toml:"cert_key_file"`
+}
+
+// NamesConfig is [names].
+type NamesConfig struct {
+	MaxEntries    int             `toml:"max_entries"`
+	MaxPerClient  int             `toml:"max_per_client"`
+	Grace         config.Duration `toml:"grace"`
+	AcrossSensors bool            `toml:"across_sensors"`
+}
+
+// DnstapConfig is [dnstap].
+type DnstapConfig struct {
+	Listen      string `toml:"listen"`
+	MaxFailures int    `toml:"max_failures"`
 }
 
 // StoreConfig is [store] with its tables.
@@ -158,7 +175,7 @@ const (
 
 // Defaults is the configuration of an empty file, but for paths below state_dir, which Load fills in.
 func Defaults() Config {
-	pool, lines, kept := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig()
+	pool, lines, kept, book := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig(), names.DefaultConfig()
 	return Config{
 		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite}, ServicePorts: defaultServicePorts(),
 		Ingest: IngestConfig{
@@ -170,6 +187,8 @@ func Defaults() Config {
 			GroupSize: config.Size(kept.GroupBytes), GroupAge: config.Duration(kept.GroupAge), Queue: config.Size(kept.Queue),
 			Lease: config.Duration(kept.LeaseTTL), Replicas: kept.Replicas,
 		},
+		Names:  NamesConfig{MaxEntries: book.MaxEntries, MaxPerClient: book.MaxPerClient, Grace: config.Duration(book.Grace)},
+		Dnstap: DnstapConfig{MaxFailures: 1000},
 		Enrich: EnrichConfig{ReloadInterval: config.Duration(enrich.DefaultInterval)},
 		Store: StoreConfig{
 			Kind: kindFiles, Writers: pool.Writers, Queue: pool.Queue, Lines: pool.Lines, Size: config.Size(pool.Bytes),
@@ -242,6 +261,10 @@ func (c *Config) journal() journal.Config {
 	jc.InFlight = c.Store.Queue
 	jc.Window, jc.Windows = window, c.Rollup.windows()
 	return jc
+}
+
+func (c *NamesConfig) names() names.Config {
+	return names.Config{MaxEntries: c.MaxEntries, MaxPerClient: c.MaxPerClient, Grace: c.Grace.D()}
 }
 
 // pool gives the pool's bounds.

@@ -66,6 +66,18 @@ var metricDefs = []metrics.Def{
 	{Name: "journal_fenced_total", Help: "Times another writer took a shard over."},
 	{Name: "journal_unreadable_messages_total", Help: "Messages set aside because they cannot be read."},
 	{Name: "journal_active_shards", Help: "Shards that this process writes."},
+	{Name: "names_entries", Help: "DNS answers remembered, each of one client and one address."},
+	{Name: "names_distinct", Help: "Names in these, counted in each of 16 parts."},
+	{Name: "names_added_total", Help: "Addresses of answers that came, those that were remembered already included."},
+	{Name: "names_removed_total", Help: "Answers forgotten: all were full, a client had too many, an address had too many names.", Labels: []string{"reason"}},
+	{Name: "names_lookups_total", Help: "Look-ups of a flow's name.", Labels: []string{"result"}},
+	{Name: "dnstap_connections", Help: "DNS servers that are connected."},
+	{Name: "dnstap_connections_total", Help: "Connections of DNS servers."},
+	{Name: "dnstap_frames_total", Help: "Frames that DNS servers sent."},
+	{Name: "dnstap_refused_total", Help: "Frames and connections that gave nothing, by reason.", Labels: []string{"reason"}},
+	{Name: "dnstap_messages_total", Help: "DNS messages in the frames, by what became of them.", Labels: []string{"result"}},
+	{Name: "dnstap_answers_total", Help: "Answers put into the journal."},
+	{Name: "dnstap_dropped_answers_total", Help: "Answers that were not, by reason.", Labels: []string{"reason"}},
 	{Name: "store_submitted_records_total", Help: "Records given to the store."},
 	{Name: "store_written_records_total", Help: "Records that are durable."},
 	{Name: "store_pending_records", Help: "Records that wait or are being written."},
@@ -98,9 +110,13 @@ func (s *Service) readMetrics(put metrics.Put) {
 		readIngest(s.pipeline.server.Stats(), put)
 		readAppender(s.pipeline.appender.Stats(), put)
 	}
+	if s.pipeline.dnstap != nil {
+		s.pipeline.dnstap.read(put)
+	}
 	if s.pipeline.pool == nil {
 		return
 	}
+	s.pipeline.names.read(put)
 	read := s.pipeline.reader.Stats()
 	readReader(read, put)
 	s.pipeline.rollups.read(read, put)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"flowsensor/internal/daemon"
 	"flowsensor/internal/enrich"
@@ -24,7 +25,9 @@ type pipeline struct {
 	appender *journal.Appender
 	// role ingest
 	server *ingest.Server
+	dnstap *dnstapFeed // nil where nobody may tell of answers
 	// role write
+	names   *nameBook
 	reader  *journal.Reader
 	origins *enrich.Origins
 	rollups *rollups
@@ -86,7 +89,8 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err
 	}
-	p.rollups.pool, p.rollups.origins = p.pool, p.origins
+	p.names = newNameBook(c.Names)
+	p.rollups.pool, p.rollups.origins, p.rollups.names = p.pool, p.origins, p.names
 	p.reader = p.journal.Reader(p.pool.Submit)
 	p.reader.Gather(p.rollups.gatherer)
 	return nil
@@ -106,6 +110,11 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if c.Dnstap.Listen != "" {
+		if p.dnstap, err = newDnstapFeed(c, p.appender.Append, log); err != nil {
+			return err
+		}
+	}
 	passed, err := daemon.PassedSockets()
 	if err != nil {
 		return err
@@ -120,9 +129,9 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	return err
 }
 
-// appended is where the journal gives its batches back. A report of our own goes nowhere from here.
+// appended is where the journal gives its batches back. One of our own goes nowhere from here.
 func (p *pipeline) appended(b *flow.Batch, o journal.Outcome) {
-	if b.Content != flow.CollectorReadings {
+	if b.Content != flow.CollectorReadings && !strings.HasPrefix(b.Sensor, dnstapMark) {
 		p.server.Settle(b, settled(o))
 	}
 }
@@ -220,6 +229,9 @@ func opened[W writer](w W, err error) (writer, error) {
 // close lets go of everything that is open. The pool must have been drained.
 func (p *pipeline) close() error {
 	var errs []error
+	if p.dnstap != nil {
+		errs = append(errs, p.dnstap.server.Close())
+	}
 	if p.server != nil {
 		errs = append(errs, p.server.Close())
 	}

@@ -52,15 +52,26 @@ func (c *Config) name() string {
 // maxName leaves room for the '@'.
 const maxName = 62
 
-// batch makes the next batch of readings. Its points never repeat those of the one before, whatever the clock does.
+// batch makes the next batch of readings.
 func (r *reporter) batch(readings []flow.Reading, now time.Time) *flow.Batch {
+	b := r.next(len(readings), now)
+	b.Content, b.Readings = flow.CollectorReadings, readings
+	return b
+}
+
+// answers makes the next batch of DNS answers.
+func (r *reporter) answers(answers []flow.DNSAnswer, now time.Time) *flow.Batch {
+	b := r.next(len(answers), now)
+	b.Content, b.Answers = flow.DNSAnswers, answers
+	return b
+}
+
+// next numbers a batch. Its points never repeat those of the one before, whatever the clock does.
+func (r *reporter) next(points int, now time.Time) *flow.Batch {
 	r.seq++
 	r.base = max(now.UnixNano(), r.base)
-	b := &flow.Batch{
-		Content: flow.CollectorReadings, Sensor: r.name, Boot: r.boot, Seq: r.seq, Floor: r.seq, Base: r.base,
-		Received: now.UnixNano(), Readings: readings,
-	}
-	r.base += int64(len(readings))
+	b := &flow.Batch{Sensor: r.name, Boot: r.boot, Seq: r.seq, Floor: r.seq, Base: r.base, Received: now.UnixNano()}
+	r.base += int64(points)
 	return b
 }
 

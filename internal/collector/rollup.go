@@ -24,6 +24,7 @@ type rollups struct {
 	config  atomic.Pointer[rollupSetup]
 	pool    *store.Pool
 	origins *enrich.Origins
+	names   *nameBook
 	shards  int // as configured
 
 	mu    sync.Mutex // protects rollers
@@ -134,6 +135,9 @@ func (r *roller) Config() string { return r.setup.digest }
 // Add implements journal.Gatherer.
 func (r *roller) Add(b *flow.Batch) {
 	b.Attributions, b.Networks = b.Attributions[:0], nil
+	if b.Content == flow.DNSAnswers {
+		r.names.learn(b)
+	}
 	if b.Content != flow.Flows {
 		return
 	}
@@ -142,6 +146,7 @@ func (r *roller) Add(b *flow.Batch) {
 	for i := range b.Records {
 		r.origins.Enrich(&b.Records[i], &b.Attributions[i])
 	}
+	r.names.fill(b)
 	r.shard.Add(b, b.Attributions)
 }
 

@@ -132,6 +132,9 @@ func (s *Service) Start(ctx context.Context) error {
 		}
 		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
 	}
+	if p.dnstap != nil {
+		s.ingest.Go(func() { s.fail(p.dnstap.run(receiving)) })
+	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
 	s.pages.Go(s.statusTask(serving))
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/dnstap"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/status"
 	"flowsensor/internal/store"
@@ -16,6 +17,7 @@ const (
 	maxProcessors = 256
 	maxClock      = time.Hour
 	minQueue      = 8192
+	maxFailures   = 1_000_000
 )
 
 func (c *Config) validate(doc *config.Document) {
@@ -40,6 +42,8 @@ func (c *Config) validate(doc *config.Document) {
 	c.validateAttribution(doc)
 	c.validateRollup(doc)
 	doc.Check("journal", c.journal().Validate())
+	doc.Check("names", c.Names.names().Validate())
+	c.Dnstap.validate(doc)
 	c.Enrich.validate(doc)
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {
@@ -48,6 +52,14 @@ func (c *Config) validate(doc *config.Document) {
 	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
+}
+
+func (c *DnstapConfig) validate(doc *config.Document) {
+	if c.Listen != "" {
+		_, _, err := dnstap.ParseListen(c.Listen)
+		doc.Check("dnstap.listen", err)
+	}
+	doc.Check("dnstap.max_failures", config.Between(c.MaxFailures, 0, maxFailures))
 }
 
 func (c *Config) validateRoles(doc *config.Document) {

@@ -187,39 +187,46 @@ func TestNamesAgreeWithTshark(t *testing.T) {
 	}
 	compared, answers := 0, 0
 	for _, path := range paths {
-		got, _ := sensorDNS(t, path)
-		want := make(map[string][]string)
-		odd := make(map[string]bool) // packets that are not compared
-		for _, d := range tsharkDNS(t, path) {
-			key := d.key()
-			if !d.whole() {
-				odd[key] = true
-				continue
-			}
-			compared++
-			if word := d.word(); word != "" {
-				want[key] = append(want[key], word)
-			}
-		}
-		for key := range odd {
-			delete(want, key)
-			delete(got, key)
-		}
-		for key, words := range want {
-			slices.Sort(words)
-			slices.Sort(got[key])
-			if !slices.Equal(got[key], words) {
-				t.Errorf("%s %s\ngot  %q\nwant %q", filepath.Base(path), key, got[key], words)
-			}
-			answers += len(words)
-			delete(got, key)
-		}
-		for key, words := range got {
-			t.Errorf("%s %s\ngot  %q, which tshark does not see", filepath.Base(path), key, words)
-		}
+		c, a := namesAgree(t, path)
+		compared, answers = compared+c, answers+a
 	}
 	t.Logf("%d messages compared, %d answers", compared, answers)
 	if compared < 5000 || answers < 1300 {
 		t.Errorf("only %d messages, %d answers", compared, answers)
 	}
+}
+
+// namesAgree compares one file, and says how many messages and how many answers these were.
+func namesAgree(t *testing.T, path string) (compared, answers int) {
+	t.Helper()
+	got, _ := sensorDNS(t, path)
+	want := make(map[string][]string)
+	var odd []string // packets that are not compared
+	for _, d := range tsharkDNS(t, path) {
+		if !d.whole() {
+			odd = append(odd, d.key())
+			continue
+		}
+		compared++
+		if word := d.word(); word != "" {
+			want[d.key()] = append(want[d.key()], word)
+		}
+	}
+	for _, key := range odd {
+		delete(want, key)
+		delete(got, key)
+	}
+	for key, words := range want {
+		slices.Sort(words)
+		slices.Sort(got[key])
+		if !slices.Equal(got[key], words) {
+			t.Errorf("%s %s\ngot  %q\nwant %q", filepath.Base(path), key, got[key], words)
+		}
+		answers += len(words)
+		delete(got, key)
+	}
+	for key, words := range got {
+		t.Errorf("%s %s\ngot  %q, which tshark does not see", filepath.Base(path), key, words)
+	}
+	return compared, answers
 }

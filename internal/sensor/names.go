@@ -2,7 +2,6 @@ package sensor
 
 import (
 	"sync/atomic"
-	"time"
 
 	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/flow"
@@ -16,14 +15,12 @@ type nameReader struct {
 	emit    func(*flow.DNSAnswer)
 	pass    func(*flow.DNSAnswer) // limit, made once
 
-	maxFailures int
-	second      int64 // of the failures that are counted
-	failures    int
-	limited     atomic.Uint64
+	failures dnsmsg.FailureLimit
+	limited  atomic.Uint64
 }
 
 func newNameReader(c DNSConfig, emit func(*flow.DNSAnswer)) *nameReader {
-	n := &nameReader{decoder: dnsmsg.NewDecoder(), emit: emit, maxFailures: c.MaxFailures}
+	n := &nameReader{decoder: dnsmsg.NewDecoder(), emit: emit, failures: dnsmsg.FailureLimit{PerSecond: c.MaxFailures}}
 	n.pass = n.limit
 	return n
 }
@@ -35,17 +32,10 @@ func (n *nameReader) visit(p *flow.Packet, f *frame.Frame) {
 	}
 }
 
-// limit keeps a flood of failures from being one of points, by the packets' time.
 func (n *nameReader) limit(a *flow.DNSAnswer) {
-	if a.Failed() {
-		if second := a.Time / int64(time.Second); second != n.second {
-			n.second, n.failures = second, 0
-		}
-		if n.failures >= n.maxFailures {
-			n.limited.Add(1)
-			return
-		}
-		n.failures++
+	if !n.failures.Pass(a) {
+		n.limited.Add(1)
+		return
 	}
 	n.emit(a)
 }

@@ -29,7 +29,7 @@ type worker struct {
 	beat    *beat
 }
 
-// newWorker makes a worker that tells by b that it lives. Those of the pool have ids from 0 on.
+// newWorker makes a writer; id tells it from the others.
 func newWorker(p *Pool, id int, b *beat) *worker {
 	e := NewEncoder()
 	e.Keep = p.keep

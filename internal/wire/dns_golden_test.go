@@ -53,7 +53,7 @@ func dnsText(tb testing.TB, plaintext []byte) []byte {
 	return append(out, '\n')
 }
 
-// The encoder makes what it made, and every golden file there is still parses.
+// The encoder makes what it made.
 func TestDNSGolden(t *testing.T) {
 	for name, plaintext := range dnsPlaintexts(t) {
 		path := filepath.Join(dnsGoldenFolder, name)
@@ -68,6 +68,10 @@ func TestDNSGolden(t *testing.T) {
 			t.Errorf("%s: %d octets, not the %d of the golden file (%v); -update writes it anew", name, len(plaintext), len(want), err)
 		}
 	}
+}
+
+// What an older sensor sends is understood as it always was.
+func TestOldDNSGoldenParses(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join(dnsGoldenFolder, "*.bin"))
 	if err != nil || len(paths) < len(dnsPlaintexts(t)) {
 		t.Fatalf("golden files: %v, %v", paths, err)
