@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/store"
@@ -30,6 +31,7 @@ func newRolled(t *testing.T, c Config) *rolled {
 	if err != nil {
 		t.Fatal(err)
 	}
+	explain(t, r, c)
 	dir := t.TempDir()
 	fc := files.DefaultConfig()
 	fc.Dir = dir
@@ -49,6 +51,16 @@ func newRolled(t *testing.T, c Config) *rolled {
 		roller: r.gatherer(0).(*roller), t: t, dir: dir,
 		stop: func() { _, _ = writer.Close(), dead.Close() },
 	}
+}
+
+// explain gives roll-ups what else they are told of records: with the defaults, nothing.
+func explain(tb testing.TB, r *rollups, c Config) {
+	tb.Helper()
+	var err error
+	if r.origins, err = enrich.Open(c.Enrich.enrich(slog.New(slog.DiscardHandler))); err != nil {
+		tb.Fatal(err)
+	}
+	r.names = newNameBook(c.Names)
 }
 
 // window gathers one record from 10.0.0.1 to port 22 of 10.0.0.2 and closes.
