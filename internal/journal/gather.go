@@ -53,6 +53,8 @@ const (
 	closeGrace = 250 * time.Millisecond
 	// drainPause is how long nothing has to come before a window is closed for the end.
 	drainPause = 50 * time.Millisecond
+	// farAhead is how far the numbers of windows may be ahead of the journal's time.
+	farAhead = time.Hour
 	// maxGathered bounds the messages that are not acknowledged because of a window.
 	maxGathered = 8192
 )
@@ -113,20 +115,36 @@ func (g *gathering) before(ctx context.Context, position uint64, at time.Time) e
 	return nil
 }
 
-// openFor opens the window of a time, or goes on with a later one: clocks may step back.
+// openFor opens the window of a time, or goes on with a later one: clocks may step back. A window stays open for its length by
+// our own clock at most, whatever the messages say.
 func (g *gathering) openFor(ctx context.Context, at time.Time) error {
 	number := at.UnixNano() / g.window
-	if g.isOpen && number > g.number {
+	switch {
+	case g.isOpen && number <= g.number:
+		return nil
+	case g.isOpen:
 		if err := g.advance(ctx, number); err != nil {
 			return err
 		}
 	}
 	if !g.isOpen {
-		g.open(max(number, g.number+1))
+		g.open(g.next(number))
 	}
 	left := min(max((g.number+1)*g.window-at.UnixNano(), 0), g.window)
 	g.due = time.Now().Add(time.Duration(left) + closeGrace)
 	return nil
+}
+
+// next gives the number of the window to open at a time that has that number. Numbers ascend, but for a clock that was far
+// ahead and is right again: what it numbered is not reached by counting on.
+func (g *gathering) next(number int64) int64 {
+	ahead := g.number + 1 - number
+	if ahead > int64(farAhead)/g.window {
+		g.session.j.log.Warn("the journal's clock was set back by hours: windows are numbered by the time that it tells now",
+			"subject", subjectOf(g.session.shard), "back", time.Duration(ahead*g.window))
+		return number
+	}
+	return max(number, g.number+1)
 }
 
 // after ends the window if the message was its last one.
