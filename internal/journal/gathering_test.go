@@ -10,22 +10,21 @@ import (
 	"flowsensor/internal/flow"
 )
 
-// silent gathers nothing and notes the numbers of windows.
-type silent struct{ opened []int64 }
+// silent gathers nothing.
+type silent struct{}
 
-func (g *silent) Open(number int64) { g.opened = append(g.opened, number) }
-func (g *silent) Add(*flow.Batch)   {}
-func (g *silent) Config() string    { return "" }
-func (g *silent) Close(Edge) func(context.Context) error {
+func (silent) Open(int64)      {}
+func (silent) Add(*flow.Batch) {}
+func (silent) Config() string  { return "" }
+func (silent) Close(Edge) func(context.Context) error {
 	return func(context.Context) error { return nil }
 }
 
 // numbered drives a gathering with messages of given seconds, and gives the edges that come of it.
-func numbered(t *testing.T, c *checkpoint, seconds ...int64) (edges []edge, opened []int64) {
+func numbered(t *testing.T, c *checkpoint, seconds ...int64) (edges []edge) {
 	t.Helper()
-	g := &silent{}
 	s := &session{Reader: &Reader{j: &Journal{cfg: Config{Window: 10 * time.Second, Windows: 6}, log: slog.New(slog.DiscardHandler)}}}
-	s.windows = newGathering(s, g)
+	s.windows = newGathering(s, silent{})
 	s.windows.begin(c)
 	done := make(chan struct{})
 	closedAll := make(chan struct{})
@@ -55,7 +54,7 @@ func numbered(t *testing.T, c *checkpoint, seconds ...int64) (edges []edge, open
 	}
 	close(done)
 	<-closedAll
-	return edges, g.opened
+	return edges
 }
 
 func TestWindowNumbers(t *testing.T) {
@@ -82,7 +81,7 @@ func TestWindowNumbers(t *testing.T) {
 			[]edge{{6030, 2, Full}, {6031, 3, Full}},
 		},
 	} {
-		if got, _ := numbered(t, &c.from, c.seconds...); !reflect.DeepEqual(got, c.want) {
+		if got := numbered(t, &c.from, c.seconds...); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
@@ -94,7 +93,7 @@ func TestWindowOfManyMessages(t *testing.T) {
 	for i := range seconds {
 		seconds[i] = 60_000
 	}
-	got, _ := numbered(t, newCheckpoint(), seconds...)
+	got := numbered(t, newCheckpoint(), seconds...)
 	if want := []edge{{6000, maxGathered, Full}, {6001, maxGathered + 1, Full}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
