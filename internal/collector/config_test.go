@@ -102,6 +102,12 @@ func TestConfigRefusals(t *testing.T) {
 		"reload":       {`reload_interval = "30s"`, `reload_interval = "1ms"`, "enrich.reload_interval: 1ms is out of range"},
 		"compression":  {`compression = "none"`, `compression = "zip"`, "store.files.compression"},
 		"dead letters": {`max_size = "64MiB"`, `max_size = "1B"`, "store.dead_letters.max_size: 1B: want 4KiB or more"},
+		"tag":          {`tags = ["sensor", "proto", "service"]`, `tags = ["iface"]`, `rollup.conversation.tags: "iface": want some of sensor, proto`},
+		"interval":     {`interval = "1m"`, `interval = "1500ms"`, "rollup: conversation: interval is 1.5s, must be whole seconds"},
+		"long":         {`interval = "10s"`, `interval = "2h"`, "rollup.traffic.interval: 2h0m0s is out of range"},
+		"top":          {`top = 10000`, `top = 0`, "rollup: conversation: top 0"},
+		"keys":         {`max_keys = 100000`, `max_keys = -1`, "rollup: traffic: -1 keys"},
+		"flow network": {`networks = []`, `networks = ["office"]`, `rollup.flow.networks: "office": there is no [[network]] of that name`},
 		"api":          {`api = "v1"`, `api = "v4"`, "store.influxdb.api"},
 	} {
 		_, err := example(t, c.old, c.line)

@@ -1,7 +1,6 @@
 package collector_test
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -157,47 +156,58 @@ func attributed(b *flow.Batch) []flow.Attribution {
 	return all
 }
 
-// ledgers writes a report of every meter that a panel asks for, every ten seconds for ten minutes.
-func (f *filled) ledgers(t *testing.T, pool *store.Pool) {
+var meter = regexp.MustCompile(`last\("(\w+)"\)`)
+
+// meters gives what panels ask for of ledgers, by measurement.
+func meters(t *testing.T) map[string][]string {
 	t.Helper()
-	asked := make(map[string][]string) // meters by measurement
-	seen := make(map[string]bool)
+	asked := make(map[string][]string)
 	for _, d := range dashboards(t) {
 		for _, p := range d.Panels {
 			for _, target := range p.Targets {
 				_, from, _ := strings.Cut(target.Query, ` FROM "`)
 				measurement, _, _ := strings.Cut(from, `"`)
-				for _, m := range regexp.MustCompile(`last\("(\w+)"\)`).FindAllStringSubmatch(target.Query, -1) {
-					if !seen[measurement+m[1]] {
-						seen[measurement+m[1]] = true
-						asked[measurement] = append(asked[measurement], m[1])
-					}
+				for _, m := range meter.FindAllStringSubmatch(target.Query, -1) {
+					asked[measurement] = append(asked[measurement], m[1])
 				}
 			}
 		}
 	}
+	for measurement, names := range asked {
+		slices.Sort(names)
+		asked[measurement] = slices.Compact(names)
+	}
+	return asked
+}
+
+// ledgers writes a report of every meter that a panel asks for, every ten seconds for ten minutes.
+func (f *filled) ledgers(t *testing.T, pool *store.Pool) {
+	t.Helper()
 	start := f.now.Add(-11 * time.Minute).Truncate(10 * time.Second)
-	for i := range reports {
-		at := start.Add(time.Duration(i) * 10 * time.Second).UnixNano()
-		for measurement, names := range asked {
-			b := &flow.Batch{Content: flow.SensorReadings, Sensor: "edge-1", Boot: 1, Base: at}
-			subjects := []string{"", "eth0"}
-			if measurement == "flow_collector" {
-				b.Content, b.Sensor, subjects = flow.CollectorReadings, "@main", []string{"", "edge-1"}
-			}
-			for _, subject := range subjects {
-				for _, name := range names {
-					b.Readings = append(b.Readings, flow.Reading{Subject: subject, Name: name, Value: int64(i * ledgerStep)})
-				}
-			}
-			slices.SortFunc(b.Readings, func(a, b flow.Reading) int {
-				return cmp.Or(strings.Compare(a.Subject, b.Subject), strings.Compare(a.Name, b.Name))
-			})
+	for measurement, names := range meters(t) {
+		for i := range reports {
+			b := report(measurement, names, int64(i*ledgerStep))
+			b.Base = start.Add(time.Duration(i) * 10 * time.Second).UnixNano()
 			if err := pool.Submit(b); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+}
+
+// report shows the value on every meter, of the whole and of one subject.
+func report(measurement string, names []string, value int64) *flow.Batch {
+	b := &flow.Batch{Content: flow.SensorReadings, Sensor: "edge-1", Boot: 1}
+	subjects := []string{"", "eth0"}
+	if measurement == "flow_collector" {
+		b.Content, b.Sensor, subjects = flow.CollectorReadings, "@main", []string{"", "edge-1"}
+	}
+	for _, subject := range subjects {
+		for _, name := range names {
+			b.Readings = append(b.Readings, flow.Reading{Subject: subject, Name: name, Value: value})
+		}
+	}
+	return b
 }
 
 const reports = 60
@@ -255,16 +265,21 @@ func TestDashboards(t *testing.T) {
 				t.Errorf("%s: the variable %s has no values", name, v.Name)
 			}
 		}
-		for _, p := range d.Panels {
-			if p.Type != "row" && len(p.Targets) == 0 {
-				t.Errorf("%s: %s has no query", name, p.Title)
-			}
-			for _, target := range p.Targets {
-				t.Run(name+" "+p.Title+" "+target.RefID, func(t *testing.T) {
-					f.check(t, target.Query, ".*", p.Interval)
-					f.check(t, target.Query, "edge-1", p.Interval)
-				})
-			}
+		f.checkPanels(t, name, &d)
+	}
+}
+
+func (f *filled) checkPanels(t *testing.T, name string, d *dashboard) {
+	t.Helper()
+	for _, p := range d.Panels {
+		if p.Type != "row" && len(p.Targets) == 0 {
+			t.Errorf("%s: %s has no query", name, p.Title)
+		}
+		for _, target := range p.Targets {
+			t.Run(name+" "+p.Title+" "+target.RefID, func(t *testing.T) {
+				f.check(t, target.Query, ".*", p.Interval)
+				f.check(t, target.Query, "edge-1", p.Interval)
+			})
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (s *Service) readMetrics(put metrics.Put) {
 	s.pipeline.names.read(put)
 	read := s.pipeline.reader.Stats()
 	readReader(read, put)
-	s.pipeline.rollups.read(read.Windows, put)
+	s.pipeline.rollups.read(read, put)
 	readStore(s.pipeline.pool.Stats(), put)
 	put("store_dead_letters_bytes", float64(s.pipeline.dead.Size()))
 	readOrigins(s.pipeline.origins.Stats(), put)

@@ -2,6 +2,9 @@ package collector
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -31,6 +34,7 @@ type rollups struct {
 // rollupSetup is what a reload changes.
 type rollupSetup struct {
 	config RollupConfig
+	digest string // of all that rows hang on
 	rules  *attribute.Rules
 	keep   func(*flow.Attribution, flow.Networks) bool
 }
@@ -40,7 +44,12 @@ func newRollupSetup(c Config) (*rollupSetup, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rollupSetup{config: c.Rollup, rules: rules, keep: c.Rollup.Flow.keep()}, nil
+	text, err := json.Marshal([]any{c.Rollup, c.Networks, c.RoleRules, c.ServicePorts})
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(text)
+	return &rollupSetup{config: c.Rollup, digest: hex.EncodeToString(sum[:8]), rules: rules, keep: c.Rollup.Flow.keep()}, nil
 }
 
 func newRollups(c Config) (*rollups, error) {
@@ -119,6 +128,9 @@ func (r *roller) prepare() {
 	}
 	r.setup, r.stage, r.shard, r.networks = setup, attribute.NewStage(setup.rules), shard, setup.rules.Networks()
 }
+
+// Config implements journal.Gatherer.
+func (r *roller) Config() string { return r.setup.digest }
 
 // Add implements journal.Gatherer.
 func (r *roller) Add(b *flow.Batch) {
@@ -210,6 +222,7 @@ var rollupMetricDefs = []metrics.Def{
 	{Name: "rollup_overflow_total", Help: "Parts of records that went to the key other because a window was full.", Labels: []string{"measurement"}},
 	{Name: "rollup_rows_total", Help: "Rows made.", Labels: []string{"measurement"}},
 	{Name: "rollup_windows_total", Help: "Windows of journal time stored."},
+	{Name: "rollup_changed_windows_total", Help: "Windows stored again under another configuration: some of their rows may stand twice."},
 	{Name: "store_written_rows_total", Help: "Rows of roll-ups that are durable."},
 	{Name: "store_dead_lettered_rows_total", Help: "Rows of roll-ups in the dead-letter file, by reason.", Labels: []string{"reason"}},
 	{Name: "store_withheld_records_total", Help: "Records that were not wanted as points of their own, discarded ones included."},
@@ -218,7 +231,7 @@ var rollupMetricDefs = []metrics.Def{
 }
 
 // read reads every metric of rollupMetricDefs.
-func (r *rollups) read(windows uint64, put metrics.Put) {
+func (r *rollups) read(reader journal.ReadStats, put metrics.Put) {
 	s := r.stats()
 	for e, n := range s.Evidence {
 		put("attributed_records_total", float64(n), flow.Evidence(e).String())
@@ -240,7 +253,8 @@ func (r *rollups) read(windows uint64, put metrics.Put) {
 		put("rollup_overflow_total", float64(one.Overflow), name)
 		put("rollup_rows_total", float64(one.Rows), name)
 	}
-	put("rollup_windows_total", float64(windows))
+	put("rollup_windows_total", float64(reader.Windows))
+	put("rollup_changed_windows_total", float64(reader.Changed))
 	st := r.pool.Stats()
 	put("store_written_rows_total", float64(st.Written.Rows))
 	for reason, c := range st.DeadLettered {

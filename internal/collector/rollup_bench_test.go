@@ -65,10 +65,12 @@ const (
 
 func benchRoller(b *testing.B) *roller {
 	b.Helper()
-	r, err := newRollups(benchConfig())
+	c := benchConfig()
+	r, err := newRollups(c)
 	if err != nil {
 		b.Fatal(err)
 	}
+	explain(b, r, c)
 	return r.gatherer(0).(*roller)
 }
 

@@ -19,6 +19,9 @@ type Gatherer interface {
 	// Close ends the window. store is called later by another goroutine, for one window after the other, while the next
 	// one is gathered; nil means that everything is durable.
 	Close(edge Edge) (store func(context.Context) error)
+	// Config says in a few words what the rows of the open window hang on besides its batches: rows that are made again
+	// under another configuration are other rows.
+	Config() string
 }
 
 // Edge says what the end of a window ends.
@@ -50,6 +53,8 @@ const (
 	closeGrace = 250 * time.Millisecond
 	// drainPause is how long nothing has to come before a window is closed for the end.
 	drainPause = 50 * time.Millisecond
+	// farAhead is how far the numbers of windows may be ahead of the journal's time.
+	farAhead = time.Hour
 	// maxGathered bounds the messages that are not acknowledged because of a window.
 	maxGathered = 8192
 )
@@ -57,8 +62,9 @@ const (
 // closed is a window that is to be stored.
 type closed struct {
 	edge
-	known bool // to the checkpoint already
-	store func(context.Context) error
+	known  bool // to the checkpoint already
+	config string
+	store  func(context.Context) error
 }
 
 // gathering is the reading goroutine's side of the windows of a session. While messages stand unacknowledged, a window is
@@ -69,6 +75,7 @@ type gathering struct {
 	window   int64 // its length, ns
 	every    int64 // so many windows make one that ends full
 	known    []edge
+	config   string // that the known ones were made under
 	isOpen   bool
 	filled   bool      // the open window has messages
 	number   int64     // of the open window, or of the last one
@@ -85,7 +92,7 @@ func newGathering(s *session, g Gatherer) *gathering {
 
 // begin takes over what the checkpoint knows of windows that were made known and not acknowledged.
 func (g *gathering) begin(c *checkpoint) {
-	g.known, g.number = append([]edge(nil), c.edges...), c.number
+	g.known, g.number, g.config = append([]edge(nil), c.edges...), c.number, c.config
 	if len(g.known) > 0 {
 		g.number = g.known[0].number - 1
 	}
@@ -108,20 +115,36 @@ func (g *gathering) before(ctx context.Context, position uint64, at time.Time) e
 	return nil
 }
 
-// openFor opens the window of a time, or goes on with a later one: clocks may step back.
+// openFor opens the window of a time, or goes on with a later one: clocks may step back. A window stays open for its length by
+// our own clock at most, whatever the messages say.
 func (g *gathering) openFor(ctx context.Context, at time.Time) error {
 	number := at.UnixNano() / g.window
-	if g.isOpen && number > g.number {
+	switch {
+	case g.isOpen && number <= g.number:
+		return nil
+	case g.isOpen:
 		if err := g.advance(ctx, number); err != nil {
 			return err
 		}
 	}
 	if !g.isOpen {
-		g.open(max(number, g.number+1))
+		g.open(g.next(number))
 	}
 	left := min(max((g.number+1)*g.window-at.UnixNano(), 0), g.window)
 	g.due = time.Now().Add(time.Duration(left) + closeGrace)
 	return nil
+}
+
+// next gives the number of the window to open at a time that has that number. Numbers ascend, but for a clock that was far
+// ahead and is right again: what it numbered is not reached by counting on.
+func (g *gathering) next(number int64) int64 {
+	ahead := g.number + 1 - number
+	if ahead > int64(farAhead)/g.window {
+		g.session.j.log.Warn("the journal's clock was set back by hours: windows are numbered by the time that it tells now",
+			"subject", subjectOf(g.session.shard), "back", time.Duration(ahead*g.window))
+		return number
+	}
+	return max(number, g.number+1)
 }
 
 // after ends the window if the message was its last one.
@@ -193,6 +216,12 @@ func (g *gathering) closeKnown(ctx context.Context) error {
 	e := g.known[0]
 	g.known = g.known[1:]
 	g.open(e.number)
+	if now := g.Config(); now != g.config {
+		g.config = now
+		g.session.counters.changed.Add(1)
+		g.session.j.log.Warn("the configuration changed while a window was being stored: of its rows some may stand twice, as before and as now",
+			"subject", subjectOf(g.session.shard), "window", e.number)
+	}
 	return g.closeAt(ctx, closed{edge: e, known: true})
 }
 
@@ -202,6 +231,7 @@ func (g *gathering) close(ctx context.Context, kind Edge) error {
 
 // closeAt hands the window to the committing goroutine, when that has done with the one before.
 func (g *gathering) closeAt(ctx context.Context, c closed) error {
+	c.config = g.Config()
 	c.store = g.Close(c.kind)
 	g.filled = false
 	if c.kind == Full {

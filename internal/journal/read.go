@@ -258,6 +258,6 @@ func (r *Reader) Stats() ReadStats {
 	return ReadStats{
 		Submitted: c.submitted.load(), Stored: c.stored.load(), Duplicates: c.duplicates.load(), Messages: c.messages.Load(),
 		Redelivered: c.redelivered.Load(), Checkpoints: c.checkpoints.Load(), Sessions: c.sessions.Load(),
-		Fenced: c.fenced.Load(), Unreadable: c.unreadable.Load(), Windows: c.windows.Load(), Active: int(c.active.Load()), InFlight: inFlight,
+		Fenced: c.fenced.Load(), Unreadable: c.unreadable.Load(), Windows: c.windows.Load(), Changed: c.changed.Load(), Active: int(c.active.Load()), InFlight: inFlight,
 	}
 }

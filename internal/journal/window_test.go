@@ -71,6 +71,7 @@ func TestBoots(t *testing.T) {
 func filledCheckpoint() *checkpoint {
 	c := newCheckpoint()
 	c.writer, c.created, c.position, c.number = "writer-1", 12345, 678, 91011
+	c.config = "as before"
 	c.edges = []edge{{91010, 700, Tick}, {91011, 700, Full}}
 	for i := range 20 {
 		for boot := range uint64(3) {

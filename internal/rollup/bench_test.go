@@ -193,3 +193,17 @@ func memory() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapSys - m.HeapReleased)
 }
+
+// Once its memory has grown a shard takes records without allocating.
+func TestAddDoesNotAllocate(t *testing.T) {
+	batch := &flow.Batch{Sensor: "edge-1", Interfaces: []flow.Interface{{Index: 2, Name: "eth0"}}, Records: typical(1000, 500)}
+	attributions := quick(batch.Records, nil)
+	s, err := rollup.NewShard(rollup.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Open(window, networks)
+	if n := testing.AllocsPerRun(20, func() { s.Add(batch, attributions) }); n != 0 {
+		t.Errorf("%f allocations for 1000 records", n)
+	}
+}

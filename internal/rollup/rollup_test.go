@@ -66,7 +66,7 @@ func TestRowsOfOneRecord(t *testing.T) {
 func TestSumsAgree(t *testing.T) {
 	for seed := range uint64(6) {
 		w := newWorld(seed)
-		batches := w.batches(20, 30)
+		batches := w.batches(10, 12)
 		d := database{}
 		d.write(closed(t, config(), window, batches))
 		d.check(t, sumOf(batches))
@@ -86,7 +86,7 @@ func TestSumsAgree(t *testing.T) {
 func TestOrderDoesNotMatter(t *testing.T) {
 	for seed := range uint64(3) {
 		w := newWorld(seed)
-		batches := w.batches(20, 30)
+		batches := w.batches(10, 12)
 		want := gather(t, config(), batches)
 		w.Shuffle(len(batches), func(i, j int) { batches[i], batches[j] = batches[j], batches[i] })
 		if got := gather(t, config(), batches); !slices.Equal(got, want) {
@@ -99,7 +99,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 func TestWindowsDoNotMatter(t *testing.T) {
 	for seed := range uint64(3) {
 		w := newWorld(seed)
-		batches := w.batches(30, 10)
+		batches := w.batches(20, 6)
 		d := database{}
 		s, err := rollup.NewShard(config())
 		if err != nil {
@@ -158,7 +158,7 @@ func TestBounds(t *testing.T) {
 	c.Traffic.MaxKeys, c.Conversation.Top, c.Activities.MaxKeys = 100, 10, 100
 	w := newWorld(1)
 	w.hosts = 5000
-	batches := w.batches(50, 40)
+	batches := w.batches(30, 20)
 	d := database{}
 	d.write(closed(t, c, window, batches))
 	d.check(t, sumOf(batches))
