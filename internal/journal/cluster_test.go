@@ -281,10 +281,10 @@ func TestTakeoverOfWindows(t *testing.T) {
 	batches := int(<-sent)
 	a.drain()
 	r := gatherInto(t, appends, d, w)
-	await(t, "the rest", func() bool { return w.count("") == batches })
+	await(t, "the rest", func() bool { return w.count() == batches })
 	r.drain()
 	closeJournal(t, appends)
-	w.holds("edge-1", batches)
+	w.holds(batches)
 	if d.rows() != 3*batches {
 		t.Errorf("%d rows of %d batches", d.rows(), batches)
 	}

@@ -114,8 +114,8 @@ func gatherInto(tb testing.TB, j *journal.Journal, d *database, w *windowed) *re
 	return r
 }
 
-// holds checks that the windows hold each batch once.
-func (w *windowed) holds(sensor string, batches int) {
+// holds checks that the windows hold each batch of edge-1 once.
+func (w *windowed) holds(batches int) {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,7 +127,7 @@ func (w *windowed) holds(sensor string, batches int) {
 			}
 		}
 		for seq := range batches {
-			if n := times[fmt.Sprintf("%s/%d", sensor, seq)]; n != 1 {
+			if n := times[fmt.Sprintf("edge-1/%d", seq)]; n != 1 {
 				w.t.Errorf("%s hold batch %d %d times", name, seq, n)
 				return
 			}
@@ -173,16 +173,16 @@ func TestGather(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	await(t, "the windows of what was put", func() bool {
-		return j.Stats().Messages == 0 || r.Stats().InFlight == 0 && w.count("edge-1") == batches-1
+		return j.Stats().Messages == 0 || r.Stats().InFlight == 0 && w.count() == batches-1
 	})
 	await(t, "an empty journal", func() bool {
 		st := r.Stats()
-		return st.Windows > 2 && w.count("edge-1") == batches-1
+		return st.Windows > 2 && w.count() == batches-1
 	})
 	a.put(batchOf("edge-1", batches-1, 3))
 	a.drain()
 	r.drain()
-	w.holds("edge-1", batches)
+	w.holds(batches)
 	if n := len(w.contents); n < 4 {
 		t.Errorf("%d windows in %d batches of 10 ms each", n, batches)
 	}
@@ -196,7 +196,7 @@ func TestGather(t *testing.T) {
 }
 
 // count is the number of batches in the windows that are stored.
-func (w *windowed) count(string) (n int) {
+func (w *windowed) count() (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, content := range w.contents {
@@ -239,7 +239,7 @@ func TestGatherAgain(t *testing.T) {
 	defer closeJournal(t, j)
 	r := gatherInto(t, j, d, w)
 	r.drain()
-	w.holds("edge-1", int(next))
+	w.holds(int(next))
 	if d.rows() != 3*int(next) || r.Stats().Changed != 0 {
 		t.Errorf("%d rows, want %d; %d windows under another configuration", d.rows(), 3*next, r.Stats().Changed)
 	}
@@ -306,7 +306,7 @@ func TestGatherShards(t *testing.T) {
 	r.drain()
 	n := 0
 	for _, w := range shards {
-		n += w.count("")
+		n += w.count()
 	}
 	if n != sensors*batches || d.rows() != sensors*batches*2 {
 		t.Errorf("%d batches in windows, %d rows", n, d.rows())
@@ -335,5 +335,5 @@ func TestGatherUnderAnotherConfiguration(t *testing.T) {
 	if n := r.Stats().Changed; n != 1 {
 		t.Errorf("%d windows under another configuration, want 1", n)
 	}
-	w.holds("edge-1", 1)
+	w.holds(1)
 }
