@@ -118,7 +118,6 @@ func (r *roff) common(p Program) {
 	r.item("Key files: owner root, mode 0640, the service's group. Refused when others can read them.",
 		strong(filepath.Join(filepath.Dir(p.Config), "keys")+"/"))
 	r.item("What must survive a restart.", strong("/var/lib/"+p.Name+"/"))
-	r.item("The socket of the running service, for root and the service's group: HTTP, GET /status gives JSON.", strong("/run/"+p.Name+"/status.sock"))
 	r.macro("SH", "SEE ALSO")
 	others := []string{strong(p.Name+".toml") + "(5)"}
 	for _, other := range []string{"flow-sensor", "flow-collector"} {

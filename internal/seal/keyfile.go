@@ -43,8 +43,9 @@ func LoadKeyFile(path string) (Key, error) {
 	return k, nil
 }
 
-// CheckFile judges by its mode whether a file may hold a key.
-func CheckFile(mode fs.FileMode) error {
+// checkKeyFile judges the opened file, not the name: the two may differ by the time one looks.
+func checkKeyFile(info fs.FileInfo) error {
+	mode := info.Mode()
 	const remedy = "chmod 0640, with the service's group"
 	switch {
 	case !mode.IsRegular():
@@ -53,16 +54,6 @@ func CheckFile(mode fs.FileMode) error {
 		return fmt.Errorf("mode %#o lets everyone read it: %s", mode.Perm(), remedy)
 	case mode.Perm()&0o022 != 0:
 		return fmt.Errorf("mode %#o lets others than its owner write it: %s", mode.Perm(), remedy)
-	}
-	return nil
-}
-
-// checkKeyFile judges the opened file, not the name: the two may differ by the time one looks.
-func checkKeyFile(info fs.FileInfo) error {
-	if err := CheckFile(info.Mode()); err != nil {
-		return err
-	}
-	switch {
 	case info.Size() == 0:
 		return errors.New("it is empty")
 	case info.Size() > maxKeyFile:
