@@ -51,10 +51,36 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem -short ./...
 
+# What is profiled for each program: benchmarks of the real work, by package. The profiles are part of the sources, and go build
+# takes them by itself; renew them when the hot path has changed.
+PGO_SENSOR := BenchmarkRing/flows=100000/workers=1:./internal/capture BenchmarkRead:./internal/sensor
+PGO_COLLECTOR := BenchmarkReceive:./internal/ingest BenchmarkHandOver/gzip:./internal/store/influx
+
+.PHONY: pgo
+pgo: ## profile the hot paths for the compiler: sensor/default.pgo and collector/default.pgo, in a minute
+	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+	profile() { \
+		out=$$1; shift; profiles=; \
+		for job in "$$@"; do \
+			name=$$tmp/$$(basename "$${job#*:}"); \
+			go test -trimpath -run '^$$' -bench "^$${job%%:*}" -benchtime 4s -cpuprofile "$$name.prof" -o "$$name.test" "$${job#*:}"; \
+			profiles="$$profiles $$name.prof"; \
+		done; \
+		go tool pprof -proto -output "$$out" $$profiles; \
+	}; \
+	profile sensor/default.pgo $(PGO_SENSOR); \
+	profile collector/default.pgo $(PGO_COLLECTOR); \
+	ls -l sensor/default.pgo collector/default.pgo
+
 .PHONY: bench-peers
 bench-peers: build ## race flow-sensor against the probes that Debian has, as root; QUICK=1 takes two minutes, otherwise ten
 	@$(NEED) $(PEER_NEEDS)
 	PATH=$$PATH:/usr/sbin:/sbin go run ./internal/bench/peers $(if $(QUICK),-quick)
+
+.PHONY: bench-store
+bench-store: ## what an InfluxDB takes from the collector's writer, beside a loader that only posts; under a minute
+	@$(NEED) influxd:influxdb taskset:util-linux
+	go run ./internal/bench/store
 
 .PHONY: demo
 demo: build ## watch two namespaces talk through a mirror port; INFLUXDB=1 writes into a real InfluxDB

@@ -4,12 +4,14 @@ package systemd_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"flowsensor/etc"
+	"flowsensor/internal/status"
 )
 
 // exposure is the most that systemd-analyze may say against each unit, in tenths. What is left is what the work needs:
@@ -100,6 +102,26 @@ func TestNothingIsSaidTwice(t *testing.T) {
 				t.Errorf("%s sets %s twice", unit, key)
 			}
 			seen[key] = true
+		}
+	}
+}
+
+// Where the programs look for a running daemon's socket is where its unit has the directory made, for its group.
+func TestStatusSocketIsInTheRuntimeDirectory(t *testing.T) {
+	for unit := range exposure {
+		text := strings.ReplaceAll(read(t, unit), "%i", "dmz")
+		value := func(key string) string {
+			_, rest, _ := strings.Cut(text, "\n"+key+"=")
+			line, _, _ := strings.Cut(rest, "\n")
+			return line
+		}
+		program, rest, _ := strings.Cut(strings.TrimPrefix(value("ExecStart"), "/usr/bin/"), " ")
+		_, config, _ := strings.Cut(rest, "--config ")
+		if got, want := filepath.Dir(status.Path(program, config)), "/run/"+value("RuntimeDirectory"); got != want {
+			t.Errorf("%s: the programs look in %s, the unit makes %s", unit, got, want)
+		}
+		if value("RuntimeDirectoryMode") != "0750" || !strings.Contains(value("RestrictAddressFamilies"), "AF_UNIX") {
+			t.Errorf("%s keeps its group from the socket, or itself", unit)
 		}
 	}
 }

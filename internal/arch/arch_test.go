@@ -52,13 +52,14 @@ var allowed = map[string]string{
 	"metrics": "",
 	"status":  "build daemon",
 	// the two assemblies
-	"sensor":    "build capture config daemon dnsmsg enroll export flow flowtable frame metrics packet pcapfile seal status",
+	"sensor":    "build capture config daemon dnsmsg enroll export flow flowtable frame metrics packet pcapfile route seal status",
 	"collector": "attribute build config daemon dnsmsg dnstap enrich enroll flow ingest journal legacy metrics names rollup seal status store store/files store/influx",
 	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
 	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",
+	"bench/store":    "flow store store/influx store/influxtest",
 	"bench/trace":    "",
 	"cli/clitest":    "",
 	"e2e":            "",

@@ -99,6 +99,7 @@ func daemonPage(out io.Writer, p Program, root *cobra.Command, operation string)
 	r.item("Key files: owner root, mode 0640, the service's group. Refused when others can read them.",
 		strong(filepath.Join(filepath.Dir(p.Config), "keys")+"/"))
 	r.item("What must survive a restart.", strong("/var/lib/"+p.Name+"/"))
+	r.item("The socket of the running service, for root and the service's group: HTTP, GET /status gives JSON.", strong("/run/"+p.Name+"/status.sock"))
 	r.also(p, strong(p.Name)+"(1)", strong(p.Name+".toml")+"(5)")
 	return r.err
 }

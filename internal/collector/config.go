@@ -271,8 +271,16 @@ func (c *NamesConfig) names() names.Config {
 func (c *StoreConfig) pool() store.Config {
 	return store.Config{
 		Writers: c.Writers, Queue: c.Queue, Lines: c.Lines, Bytes: c.Size.Int(), Age: c.Age.D(),
-		RetryInitial: c.RetryFirst.D(), RetryMax: c.RetryLongest.D(),
+		RetryInitial: c.RetryFirst.D(), RetryMax: c.RetryLongest.D(), Longest: c.longestWrite(),
 	}
+}
+
+// longestWrite is more than a write can take that ends at all: two requests where the database is made, or a slow disk.
+func (c *StoreConfig) longestWrite() time.Duration {
+	if c.Kind == kindInflux {
+		return 2*c.InfluxDB.Timeout.D() + 10*time.Second
+	}
+	return time.Minute
 }
 
 func (c *StoreConfig) files() files.Config {

@@ -118,7 +118,11 @@ func (s *Service) Start(ctx context.Context) error {
 	s.reports.Go(func() { s.reporting(reporting, s.reporter) })
 	s.appending.Go(func() { s.fail(p.appender.Run(appending)) })
 	if p.pool != nil {
-		s.pool.Go(func() { s.fail(p.pool.Run(writing)) })
+		s.watchWriters()
+		s.pool.Go(func() {
+			defer s.forgetWriters()
+			s.fail(p.pool.Run(writing))
+		})
 		s.reading.Go(func() { s.fail(p.reader.Run(reading)) })
 		s.followOrigins(life)
 	}
@@ -135,6 +139,20 @@ func (s *Service) Start(ctx context.Context) error {
 	s.pages.Go(s.statusTask(serving))
 	return nil
 }
+
+func (s *Service) watchWriters() {
+	for i := range s.pipeline.pool.Writers() {
+		s.monitor.Watch(writerName(i), func() uint64 { return s.pipeline.pool.Turns(i) })
+	}
+}
+
+func (s *Service) forgetWriters() {
+	for i := range s.pipeline.pool.Writers() {
+		s.monitor.Forget(writerName(i))
+	}
+}
+
+func writerName(i int) string { return fmt.Sprintf("writer %d", i) }
 
 func (s *Service) fail(err error) {
 	if err == nil {

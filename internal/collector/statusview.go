@@ -97,7 +97,7 @@ func (s *Snapshot) sensorRows() [][]string {
 		x := &s.Sensors[i]
 		row := []string{x.ID, "never", "", status.Count(x.Records), status.Count(x.Durable), status.Count(x.Missing), "", refused(x.Datagrams)}
 		if x.LastSeen != nil {
-			row[1], row[2], row[6] = seconds(x.SilentFor)+" ago", status.Offset(x.ClockOffset), strconv.Itoa(x.Key)
+			row[1], row[2], row[6] = seconds(x.SilentFor)+" ago", clock(x.ClockOffset), strconv.Itoa(x.Key)
 		}
 		rows = append(rows, row)
 	}
@@ -132,3 +132,11 @@ func (w *WriteStatus) write(out *strings.Builder) {
 }
 
 func seconds(s float64) string { return status.Age(time.Duration(s * float64(time.Second))) }
+
+// clock writes a sensor's offset. Its tokens are stamped in whole seconds, so that no less than half a second means anything.
+func clock(offset float64) string {
+	if offset >= -0.6 && offset <= 0.6 {
+		return "agrees"
+	}
+	return status.Offset(offset)
+}

@@ -46,7 +46,7 @@ func (p *patient) unanswered(err error) Result {
 		return problem("there is no way to it: %v", err).do("look at the routes (`flow-sensor gateways`)")
 	case errors.Is(err, ErrNoAnswer):
 		return problem("no answer: it does not know id %q with this key, refuses this address (prefixes), or a firewall is between", p.config.ID).
-			do("`flow-collector status` there names what it refuses, unknown_sensor or hmac; open UDP in both directions")
+			do("`flow-collector status` there names what it refuses: unknown_id, hmac or address; open UDP in both directions")
 	default:
 		return problem("%v", err).do("put the collector's right name or address into export.collector")
 	}

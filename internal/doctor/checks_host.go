@@ -121,9 +121,9 @@ func checkWorkers(_ context.Context, p *patient) []Result {
 	case workers == 0:
 		return []Result{skipped("no interface is configured")}
 	case workers > cores:
-		return []Result{warning("%d workers share %d cores", workers, cores).do("workers = %d in all, or give the service more cores (CPUAffinity= in its unit)", cores)}
+		return []Result{warning("more workers (%d) than cores (%d)", workers, cores).do("workers = %d in all, or give the service more cores (CPUAffinity= in its unit)", cores)}
 	}
-	return []Result{well("%d workers on %d cores", workers, cores)}
+	return []Result{well("workers: %d, cores: %d", workers, cores)}
 }
 
 // Parts of the available memory that rings and tables may take, as the sensor itself holds them.

@@ -47,7 +47,7 @@ func checkPromiscuous(p *patient, in capture.Interface, _ sensor.InterfaceConfig
 	case !p.config.Capture.Promiscuous:
 		return []Result{warning("capture.promiscuous is off: only what is addressed to this machine is received").do("a mirror port needs promiscuous = true")}
 	case in.Promiscuity > 0:
-		return []Result{well("the kernel counts %d holders", in.Promiscuity)}
+		return []Result{well("the kernel says so; held by %d", in.Promiscuity)}
 	case p.daemon == nil:
 		return []Result{skipped("the sensor does not run, or does not answer: it takes promiscuity when it starts")}
 	}
@@ -114,7 +114,7 @@ func checkQueues(p *patient, in capture.Interface, ic sensor.InterfaceConfig) []
 	if err != nil || card.Queues == 0 {
 		return []Result{skipped("the driver does not tell its receive queues")}
 	}
-	text := fmt.Sprintf("%d receive queues, %d workers, fanout by %s", card.Queues, workers, p.config.Capture.Fanout)
+	text := fmt.Sprintf("receive queues: %d, workers: %d, fanout by %s", card.Queues, workers, p.config.Capture.Fanout)
 	switch {
 	case p.config.Capture.Fanout == capture.FanoutQueue && card.Queues < workers:
 		return []Result{warning("%s: some workers get nothing", text).do(`take workers = %d, or fanout = "hash"`, card.Queues)}
@@ -151,7 +151,7 @@ func checkIRQs(p *patient, in capture.Interface, _ sensor.InterfaceConfig) []Res
 				do("run irqbalance, or spread them: echo CORE > /proc/irq/%s/smp_affinity_list for each", irqs[0])}
 		}
 	}
-	return []Result{well("%d interrupts on %d cores", counted, len(cores))}
+	return []Result{well("interrupts: %d, cores they go to: %d", counted, len(cores))}
 }
 
 // coresOf counts a list of cores such as "0-3,8".

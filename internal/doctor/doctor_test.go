@@ -241,8 +241,8 @@ func TestSick(t *testing.T) {
 			}
 		}, "irq", doctor.Warning, "irqbalance"},
 		"no interrupts":      {func(b *box) { b.folders = nil }, "irq", doctor.Skipped, "virtual"},
-		"few cores":          {func(b *box) { b.files["/proc/4711/status"] = "CapEff: 2000\nCpus_allowed_list:\t3\n" }, "workers", doctor.Warning, "2 workers share 1 cores"},
-		"few cores, stopped": {func(b *box) { b.daemon, b.cpus = nil, 1 }, "workers", doctor.Warning, "2 workers share 1 cores"},
+		"few cores":          {func(b *box) { b.files["/proc/4711/status"] = "CapEff: 2000\nCpus_allowed_list:\t3\n" }, "workers", doctor.Warning, "more workers (2) than cores (1)"},
+		"few cores, stopped": {func(b *box) { b.daemon, b.cpus = nil, 1 }, "workers", doctor.Warning, "more workers (2) than cores (1)"},
 		"losing":             {func(b *box) { b.cards = append(b.cards, b.cards[0]); b.cards[1].Missed = 9 }, "card-drops", doctor.Problem, "9 in the last second (missed 9)"},
 		"has lost":           {func(b *box) { b.cards[0].Dropped = 1e6 }, "card-drops", doctor.Warning, "ethtool -G eth1 rx 4096 (it has 256)"},
 		"driver's own count": {func(b *box) {

@@ -22,11 +22,11 @@ func folder(t *testing.T) enroll.Folder {
 	return f
 }
 
-func newKey(t *testing.T) seal.Key {
-	t.Helper()
+func newKey(tb testing.TB) seal.Key {
+	tb.Helper()
 	key, err := seal.GenerateKey()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -66,7 +66,7 @@ func setKeyFiles(t Table, files []string) error {
 		return err
 	}
 	changed := strings.Join(lines, "")
-	if !declares(changed, t.Index, files) {
+	if !onlyKeyFiles(string(text), changed, t.Index, files) {
 		return t.byHand(files)
 	}
 	return replace(t.Path, changed)
@@ -76,11 +76,26 @@ func (t Table) byHand(files []string) error {
 	return fmt.Errorf("%w: %s: write key_files = %q there yourself", ErrByHand, t, files)
 }
 
-// declares reads the text back: the table must have these key files now.
-func declares(text string, index int, files []string) bool {
-	var tree struct {
-		Sensors []Sensor `toml:"sensor"`
+// onlyKeyFiles reads both texts and reports whether the table's key files are now these and nothing else has changed.
+func onlyKeyFiles(before, after string, index int, files []string) bool {
+	was, tables := parse(before)
+	is, _ := parse(after)
+	if is == nil || index >= len(tables) {
+		return false
 	}
-	_, err := toml.Decode(text, &tree)
-	return err == nil && index < len(tree.Sensors) && slices.Equal(tree.Sensors[index].KeyFiles, files)
+	named := make([]any, len(files))
+	for i, file := range files {
+		named[i] = file
+	}
+	tables[index]["key_files"] = named
+	return reflect.DeepEqual(was, is)
+}
+
+// parse gives the whole tree and its [[sensor]] tables, nil where the text is no TOML.
+func parse(text string) (tree map[string]any, tables []map[string]any) {
+	if _, err := toml.Decode(text, &tree); err != nil {
+		return nil, nil
+	}
+	tables, _ = tree["sensor"].([]map[string]any)
+	return tree, tables
 }

@@ -45,5 +45,5 @@ func (t *Table) Count() (n int, ordered bool) {
 	return n, ordered
 }
 
-// Wants reports whether a full reading is due.
-func (t *Table) Wants() bool { return !t.due.IsZero() }
+// Wanted gives why a full reading is due, false where none is.
+func (t *Table) Wanted() (Reason, bool) { return t.wanted, !t.due.IsZero() }

@@ -118,8 +118,51 @@ func TestMessages(t *testing.T) {
 		if got := (result{r.DstMask, r.NextHop, r.OutIf}); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
 		}
-		if got := table.Wants(); got != c.broken {
-			t.Errorf("%s: wants all routes again: %v", name, got)
+		if why, wanted := table.Wanted(); wanted != c.broken || wanted && why != route.ReasonMessage {
+			t.Errorf("%s: wants all routes again: %v, for %s", name, wanted, why)
+		}
+	}
+}
+
+// What messages leave open is read again, and for that reason.
+func TestMessagesThatAskForAReading(t *testing.T) {
+	link := func(index byte, flags uint32) []byte {
+		return append([]byte{0, 0, 0, 0, index, 0, 0, 0}, append(u32(flags), 0, 0, 0, 0)...)
+	}
+	six := func(gateway byte) []byte {
+		b := attribute(rtmsg(unix.AF_INET6, 64, unix.RT_TABLE_MAIN, unix.RTN_UNICAST), unix.RTA_DST, append([]byte{0x20, 1}, make([]byte, 14)...)...)
+		return attribute(b, unix.RTA_GATEWAY, append(make([]byte, 15), gateway)...)
+	}
+	message := func(kind uint16, data []byte) syscall.NetlinkMessage {
+		return syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: kind}, Data: data}
+	}
+	const none = route.Reasons
+	for name, c := range map[string]struct {
+		messages []syscall.NetlinkMessage
+		want     route.Reason
+	}{
+		"plain":               {[]syscall.NetlinkMessage{message(unix.RTM_NEWROUTE, simple()), message(unix.RTM_DELROUTE, simple())}, route.Reason(none)},
+		"told twice":          {[]syscall.NetlinkMessage{message(unix.RTM_NEWROUTE, simple()), message(unix.RTM_NEWROUTE, simple())}, route.Reason(none)},
+		"link":                {[]syscall.NetlinkMessage{message(unix.RTM_NEWLINK, link(1, unix.IFF_UP))}, route.ReasonLink},
+		"link gone":           {[]syscall.NetlinkMessage{message(unix.RTM_DELLINK, link(1, 0))}, route.ReasonLink},
+		"short link":          {[]syscall.NetlinkMessage{message(unix.RTM_NEWLINK, []byte{1})}, route.ReasonMessage},
+		"address":             {[]syscall.NetlinkMessage{message(unix.RTM_DELADDR, nil)}, route.ReasonAddress},
+		"new address":         {[]syscall.NetlinkMessage{message(unix.RTM_NEWADDR, nil)}, route.Reason(none)},
+		"next hop":            {[]syscall.NetlinkMessage{message(unix.RTM_DELNEXTHOP, nil)}, route.ReasonNexthop},
+		"unknown":             {[]syscall.NetlinkMessage{message(unix.RTM_DELROUTE, simple())}, route.ReasonUnknown},
+		"IPv6 of one metric":  {[]syscall.NetlinkMessage{message(unix.RTM_NEWROUTE, six(1)), message(unix.RTM_NEWROUTE, six(2))}, route.ReasonUnclear},
+		"replaces one of two": {[]syscall.NetlinkMessage{message(unix.RTM_NEWROUTE, simple()), message(unix.RTM_NEWROUTE, simple()[:20]), {Header: syscall.NlMsghdr{Type: unix.RTM_NEWROUTE, Flags: unix.NLM_F_REPLACE}, Data: simple()}}, route.ReasonUnclear},
+	} {
+		table := route.Detached()
+		for i := range c.messages {
+			table.Feed(&c.messages[i])
+		}
+		why, wanted := table.Wanted()
+		if !wanted {
+			why = route.Reason(none)
+		}
+		if why != c.want {
+			t.Errorf("%s: reading for %s, want %s", name, why, c.want)
 		}
 	}
 }

@@ -29,6 +29,7 @@ type InterfaceConfig struct {
 	Name    string `toml:"name"`
 	Workers int    `toml:"workers"`
 	Filter  string `toml:"filter"`
+	Routed  bool   `toml:"routed"`
 }
 
 // CaptureConfig is [capture].

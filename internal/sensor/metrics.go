@@ -69,6 +69,12 @@ var metricDefs = []metrics.Def{
 	{Name: "export_queue", Help: "Groups of records that wait for the sender."},
 	{Name: "export_queue_capacity", Help: "Groups of records that may wait for the sender."},
 	{Name: "export_refused_total", Help: "Datagrams answered by port unreachable: no collector listens there."},
+	{Name: "routes", Help: "Routes of the kernel's main table that are held. This and the next five are there where an interface is routed."},
+	{Name: "route_updates_total", Help: "Changes of routes that the kernel told of."},
+	{Name: "route_readings_total", Help: "Times all routes were read, by reason.", Labels: []string{"reason"}},
+	{Name: "route_overruns_total", Help: "Times the kernel dropped messages about routes."},
+	{Name: "route_failures_total", Help: "Times the routes could not be read."},
+	{Name: "routes_refused_total", Help: "Routes for which there was no room."},
 	{Name: "export_send_errors_total", Help: "Failed sends, whether or not the next try went through."},
 }
 
@@ -110,6 +116,9 @@ func (s *Service) readMetrics(put metrics.Put) {
 	put("flows", float64(l.Flows))
 	for reason, n := range l.Ended {
 		put("records_total", float64(n), reason)
+	}
+	if s.pipeline.routes != nil {
+		readRoutes(s.pipeline.routes.Stats(), put)
 	}
 	readExport(s.pipeline.sender.Stats(), put)
 }

@@ -12,6 +12,7 @@ import (
 	"flowsensor/internal/export"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/route"
 	"flowsensor/internal/seal"
 )
 
@@ -23,6 +24,7 @@ type pipeline struct {
 	workers []*worker
 	own     ownTraffic
 	split   *splitWatch
+	routes  *route.Table // nil where no interface is routed
 }
 
 // newPipeline opens and wires everything, or nothing. The sender comes first: its address is what the captures leave out.
@@ -45,7 +47,10 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 	ends := export.Endpoints{Local: p.sender.LocalAddr(), Remote: p.sender.RemoteAddr()}
 	p.own.set(ends)
 	exclude := exclusions(ends)
-	for _, cc := range c.captures(exclude) {
+	if err := p.openRoutes(c, log); err != nil {
+		return nil, err
+	}
+	for n, cc := range c.captures(exclude) {
 		tap, err := capture.Open(ctx, cc, log)
 		if errors.Is(err, capture.ErrFilter) {
 			return nil, configError(err)
@@ -61,7 +66,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 				return nil, err
 			}
 			w.readNames(c.DNS)
-			w.iface, w.sampling = cc.Interface, sampling(cc.Sample)
+			w.iface, w.sampling, w.routes = cc.Interface, sampling(cc.Sample), p.routesFor(c.Interfaces[n])
 			w.cpu = c.Capture.cpuOf(len(p.workers))
 			if cc.Workers > 1 {
 				w.meter.split, w.meter.worker = p.split, uint8(i)

@@ -98,6 +98,12 @@ func sendUDP(t *testing.T, h *testnet.Host, from, to netip.AddrPort) {
 // serve runs a sensor on a link while traffic does its work, and gives the ledger of its life and the records it sent.
 func serve(t *testing.T, l *testnet.Link, c Config, traffic func()) (*Ledger, []flow.Record) {
 	t.Helper()
+	return serveWith(t, l, c, func(*Service) { traffic() })
+}
+
+// serveWith is serve for traffic that looks at the sensor.
+func serveWith(t *testing.T, l *testnet.Link, c Config, traffic func(s *Service)) (*Ledger, []flow.Record) {
+	t.Helper()
 	sink, err := l.Capture.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +115,7 @@ func serve(t *testing.T, l *testnet.Link, c Config, traffic func()) (*Ledger, []
 	if err := l.Capture.Do(func() error { return s.Start(t.Context()) }); err != nil {
 		t.Fatal(err)
 	}
-	traffic()
+	traffic(s)
 	awaitQuiet(s)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

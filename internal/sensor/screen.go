@@ -76,7 +76,7 @@ func fit(picture []byte, rows, columns int) []byte {
 	var out bytes.Buffer
 	for i, line := range lines[:min(len(lines), rows)] {
 		if i > 0 {
-			out.WriteString("\r\n")
+			out.WriteByte('\n')
 		}
 		out.Write(line[:min(len(line), columns)])
 		if len(line) < columns {
@@ -89,6 +89,6 @@ func fit(picture []byte, rows, columns int) []byte {
 // close gives the cursor back.
 func (s *Screen) close() {
 	if s != nil && s.begun {
-		_, _ = s.terminal.WriteString("\r\n" + showCursor) // the terminal is gone: nobody misses the cursor
+		_, _ = s.terminal.WriteString("\n" + showCursor) // the terminal is gone: nobody misses the cursor
 	}
 }

@@ -3,7 +3,6 @@ package sensor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -37,11 +36,12 @@ type Service struct {
 	pipeline *pipeline
 	page     *daemon.Page
 	started  time.Time
+	line     statusLine
 	failed   chan error
 
-	stopPage, stopWorkers, stopSender, stopDrain, stopReports context.CancelFunc
+	stopPage, stopWorkers, stopSender, stopDrain, stopReports, stopRoutes context.CancelFunc
 
-	workers, sender, pages, reports sync.WaitGroup
+	workers, sender, pages, reports, routes sync.WaitGroup
 }
 
 // NewService makes a sensor that is not running yet. path is where Reload finds the configuration.
@@ -71,6 +71,7 @@ func (s *Service) Start(ctx context.Context) error {
 		defer s.monitor.Forget(senderName)
 		s.fail(p.sender.Run(sending))
 	})
+	s.followRoutes(life)
 	for _, w := range p.workers {
 		s.monitor.Watch("worker "+w.name, w.beat.Turns)
 		s.workers.Go(func() {
@@ -111,6 +112,8 @@ func (s *Service) Stop(ctx context.Context) error {
 	release := context.AfterFunc(ctx, s.stopDrain)
 	defer release()
 	s.workers.Wait() // the sender still runs: the last flush may wait for room
+	s.stopRoutes()
+	s.routes.Wait()
 	s.stopReports()
 	s.reports.Wait()
 	p.sender.Report(s.readings(ended))
@@ -163,13 +166,6 @@ func (s *Service) ledgerOf(iface string) *Ledger {
 	return l
 }
 
-// Status implements daemon.Service.
-func (s *Service) Status() string {
-	l, x := s.Ledger(), s.pipeline.sender.Stats()
-	return fmt.Sprintf("%d packets received, %d dropped by the ring, %d flows active, %d records sent to %s, %d kept, %d dropped",
-		l.Received, l.Dropped, l.Flows, x.Sent.Records, x.Remote, x.Pending.Records, x.DroppedTotal().Records)
-}
-
 // Reload implements daemon.Service: it takes over the key, and names what only a restart takes over.
 func (s *Service) Reload(context.Context) error {
 	next, err := loadWithKey(s.path)
@@ -213,6 +209,9 @@ func (p *pipeline) close() error {
 	}
 	for _, w := range p.workers {
 		errs = append(errs, w.meter.table.Close())
+	}
+	if p.routes != nil {
+		p.routes.Close()
 	}
 	if p.sender != nil {
 		errs = append(errs, p.sender.Close())

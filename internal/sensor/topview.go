@@ -106,7 +106,7 @@ func (v *topView) read(ctx context.Context, client *status.Client, before Snapsh
 }
 
 // headRows is how many lines a picture has beside the interfaces and the flows.
-const headRows = 10
+const headRows = 11
 
 // rate is what a counter grew by in a second. It may go back where an interface was made anew.
 func (v *topView) rate(before, after uint64) float64 {
@@ -126,9 +126,9 @@ func (v *topView) write(t *text) error {
 	packets := v.rate(lb.Packets.Read+lb.Packets.GSOExtra, la.Packets.Read+la.Packets.GSOExtra)
 	t.printf("%s packets/s  %sbit/s  %s of %s flows  %s records/s\n", status.Scaled(packets), status.Scaled(8*v.rate(lb.Bytes.Read, la.Bytes.Read)),
 		status.Count(la.Flows), status.Count(a.MaxFlows), status.Scaled(v.rate(lb.Records, la.Records)))
-	t.printf("drops/s: ring %s, interface %s, refused %s, export %s   since start: ring %s, interface %s, export %s\n",
-		status.Scaled(v.rate(b.dropped(), a.dropped())), status.Scaled(v.rate(b.lost(), a.lost())), v.rates(lb.Packets.Refused, la.Packets.Refused),
-		v.rates(b.Export.Dropped, a.Export.Dropped), status.Count(a.dropped()), status.Count(a.lost()), status.Counts(a.Export.Dropped))
+	t.printf("drops/s: ring %s, interface %s, refused %s, export %s\n", status.Scaled(v.rate(b.dropped(), a.dropped())),
+		status.Scaled(v.rate(b.lost(), a.lost())), v.rates(lb.Packets.Refused, la.Packets.Refused), v.rates(b.Export.Dropped, a.Export.Dropped))
+	t.printf("dropped since start: ring %s, interface %s, export %s\n", status.Count(a.dropped()), status.Count(a.lost()), status.Counts(a.Export.Dropped))
 	t.printf("collector %s: %s records/s sent, %s acknowledged/s, %s pending%s\n\n", a.Export.Remote,
 		status.Scaled(v.rate(b.Export.SentRecords, a.Export.SentRecords)), status.Scaled(v.rate(b.Export.AckedRecords, a.Export.AckedRecords)),
 		status.Count(a.Export.Pending), map[bool]string{true: ", HELD BACK"}[a.Export.Held])

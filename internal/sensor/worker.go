@@ -16,6 +16,7 @@ import (
 	"flowsensor/internal/flow"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/route"
 )
 
 // retryPause is how long a worker rests after its ring failed before it tries again.
@@ -37,6 +38,8 @@ type worker struct {
 	asked   atomic.Pointer[look] // nil while nobody asks
 	// sampling is the rate that every record carries; 0 where every packet is taken.
 	sampling uint32
+	// routes tells where the flows went; nil on a mirror port.
+	routes *route.Table
 }
 
 func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c FlowsConfig) (*worker, error) {
@@ -68,6 +71,9 @@ func (w *worker) balance(l *Ledger) {
 func (w *worker) emit(r *flow.Record) {
 	r.Sampling = w.sampling
 	r.First, r.Last = w.clock.wall(r.First), w.clock.wall(r.Last)
+	if w.routes != nil {
+		w.routes.Fill(r)
+	}
 	w.batcher.Add(r)
 }
 

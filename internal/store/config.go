@@ -20,6 +20,8 @@ type Config struct {
 	// RetryInitial and RetryMax are the first and the longest pause before a failed write is repeated; the pauses double
 	// and are jittered by half.
 	RetryInitial, RetryMax time.Duration
+	// Longest is how long one write may take before its writer counts as stuck; see Pool.Turns.
+	Longest time.Duration
 }
 
 // DefaultConfig gives the values that suit one InfluxDB. 5,000 lines are about 1.3 MiB, so that Bytes only cuts unusual
@@ -27,7 +29,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Writers: 4, Queue: 500_000, Lines: 5_000, Bytes: 2 << 20, Age: time.Second,
-		RetryInitial: 500 * time.Millisecond, RetryMax: 30 * time.Second,
+		RetryInitial: 500 * time.Millisecond, RetryMax: 30 * time.Second, Longest: time.Minute,
 	}
 }
 

@@ -50,7 +50,9 @@ type Pool struct {
 	rowing   atomic.Int64     // calls of WriteRows so far
 	accepted atomic.Uint64    // writes that succeeded: the evidence against doubtful refusals
 
-	done chan struct{} // closed when Run returns
+	done  chan struct{} // closed when Run returns
+	beats []beat        // by writer
+	made  time.Time
 
 	mu      sync.Mutex // protects what follows, and Submit against closeQueue
 	closed  bool
@@ -69,7 +71,8 @@ func NewPool(cfg Config, d Deps) (*Pool, error) {
 	}
 	p := &Pool{
 		cfg: cfg, writer: d.Writer, dead: d.DeadLetters, release: d.Release, keep: d.Keep, log: d.Log.With("store", d.Writer.String()), now: d.Now,
-		queue: make(chan *flow.Batch, cfg.Queue), collect: make(chan struct{}, 1), done: make(chan struct{}),
+		queue: make(chan *flow.Batch, cfg.Queue), collect: make(chan struct{}, 1), done: make(chan struct{}), beats: make([]beat, cfg.Writers),
+		made: time.Now(),
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -120,7 +123,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	var writers, check sync.WaitGroup
 	check.Go(func() { p.check(ctx) })
 	for i := range p.cfg.Writers {
-		writers.Go(func() { newWorker(p, i).run(ctx) })
+		writers.Go(func() { newWorker(p, i, &p.beats[i]).run(ctx) })
 	}
 	writers.Wait()
 	cancel()

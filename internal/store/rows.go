@@ -84,7 +84,7 @@ func (e *Encoder) field(f *flow.Field) {
 // database will never take becomes a dead letter. A row is not kept when the next one is asked for. It may be called
 // while the pool runs, and is counted as Rows.
 func (p *Pool) WriteRows(ctx context.Context, rows func(yield func(*flow.Row) bool)) error {
-	w := newWorker(p, int(-p.rowing.Add(1)))
+	w := newWorker(p, int(-p.rowing.Add(1)), &beat{}) // nobody watches it: it is only here for as long as the rows are
 	complete := true
 	for row := range rows {
 		if why, err := w.encoder.EncodeRow(&w.lines, row); err != nil {

@@ -24,13 +24,15 @@ inactive_timeout = "%[6]ds"
 [export]
 collector = [%[7]q]
 key_file = %[8]q
+delivery = "fire-and-forget"
 [http]
 listen = ""
 [log]
 format = "json"
 `
 
-// ours is flow-sensor as it is installed: its defaults, one worker, sealed datagrams.
+// ours is flow-sensor as it is installed, with one worker and sealed datagrams, but for acknowledgement: the sink gives none, and no
+// peer has it.
 func ours(program string) contestant {
 	return contestant{
 		name:    ourName,
