@@ -56,7 +56,8 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 	for _, path := range append(documents, filepath.Join(root, "README.md")) {
 		text := read(t, path)
 		for _, name := range metric.FindAllString(text, -1) {
-			if !slices.Contains(known, name) {
+			family := func(k string) bool { return strings.HasSuffix(name, "_") && strings.HasPrefix(k, name) } // flow_sensor_spool_*
+			if !slices.Contains(known, name) && !slices.ContainsFunc(known, family) {
 				t.Errorf("%s: there is no metric %s", path, name)
 			}
 		}
