@@ -284,7 +284,7 @@ func TestTakeoverOfWindows(t *testing.T) {
 	await(t, "the rest", func() bool { return w.count("") == batches })
 	r.drain()
 	closeJournal(t, appends)
-	w.holds("edge-1", batches)
+	w.holds(batches)
 	if d.rows() != 3*batches {
 		t.Errorf("%d rows of %d batches", d.rows(), batches)
 	}

@@ -114,8 +114,8 @@ func gatherInto(tb testing.TB, j *journal.Journal, d *database, w *windowed) *re
 	return r
 }
 
-// holds checks that the windows hold each batch once.
-func (w *windowed) holds(sensor string, batches int) {
+// holds checks that the windows hold each batch of edge-1 once.
+func (w *windowed) holds(batches int) {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,7 +127,7 @@ func (w *windowed) holds(sensor string, batches int) {
 			}
 		}
 		for seq := range batches {
-			if n := times[fmt.Sprintf("%s/%d", sensor, seq)]; n != 1 {
+			if n := times[fmt.Sprintf("edge-1/%d", seq)]; n != 1 {
 				w.t.Errorf("%s hold batch %d %d times", name, seq, n)
 				return
 			}
@@ -182,7 +182,7 @@ func TestGather(t *testing.T) {
 	a.put(batchOf("edge-1", batches-1, 3))
 	a.drain()
 	r.drain()
-	w.holds("edge-1", batches)
+	w.holds(batches)
 	if n := len(w.contents); n < 4 {
 		t.Errorf("%d windows in %d batches of 10 ms each", n, batches)
 	}
@@ -239,7 +239,7 @@ func TestGatherAgain(t *testing.T) {
 	defer closeJournal(t, j)
 	r := gatherInto(t, j, d, w)
 	r.drain()
-	w.holds("edge-1", int(next))
+	w.holds(int(next))
 	if d.rows() != 3*int(next) || r.Stats().Changed != 0 {
 		t.Errorf("%d rows, want %d; %d windows under another configuration", d.rows(), 3*next, r.Stats().Changed)
 	}
@@ -335,5 +335,5 @@ func TestGatherUnderAnotherConfiguration(t *testing.T) {
 	if n := r.Stats().Changed; n != 1 {
 		t.Errorf("%d windows under another configuration, want 1", n)
 	}
-	w.holds("edge-1", 1)
+	w.holds(1)
 }
