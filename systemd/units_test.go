@@ -70,8 +70,9 @@ func TestSocketListensAsTheExample(t *testing.T) {
 			t.Errorf("no socket on %s", address)
 		}
 	}
-	if strings.Count(socket, "\nListenDatagram=") > 2 && !strings.Contains(socket, "\nReusePort=yes\n") {
-		t.Error("several sockets of one address need ReusePort=yes")
+	// systemd 247 loses one of two sockets of one address at a daemon-reload.
+	if n := strings.Count(socket, "\nListenDatagram="); n != len(found)-1 {
+		t.Errorf("%d sockets, want one of each address", n)
 	}
 }
 

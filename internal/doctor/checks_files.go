@@ -25,13 +25,14 @@ func checkKey(_ context.Context, p *patient) []Result {
 	case err != nil:
 		return []Result{problem("%v", err).of(path).do("put the key there")}
 	}
-	if err := seal.CheckFile(file.Mode); err != nil {
+	_, err = seal.LoadKeyFile(path)
+	if errors.Is(err, seal.ErrKeyFile) {
 		return []Result{problem("%v", err).of(path).do(remedy, path, path)}
 	}
 	if p.named && !readable(file, p.service) {
 		return []Result{problem("mode %#o, owner %d, group %d: the user %s cannot read it", file.Mode.Perm(), file.UID, file.GID, account).of(path).do(remedy, path, path)}
 	}
-	if _, err := seal.LoadKeyFile(path); err != nil && !errors.Is(err, fs.ErrPermission) {
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		return []Result{problem("%v", err).of(path).do("put a key there as `flow-sensor keygen` makes it")}
 	}
 	results := []Result{well("mode %#o", file.Mode.Perm()).of(path)}

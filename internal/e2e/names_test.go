@@ -8,6 +8,8 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/net/dns/dnsmessage"
+
+	"flowsensor/internal/store/influxtest"
 )
 
 // answer sends a DNS response to a question for an address; without addresses there is no such name.
@@ -42,6 +44,26 @@ func (s *script) answer(w want, question string, aliases []string, addresses ...
 	s.send(w, nil, serialize(s.t, network, udp, gopacket.Payload(message)))
 }
 
+// named wants the points that matter to have the names of their clients, and says how many there are.
+func (r *rig) named(server *influxtest.Server, measurement string, clients map[string]string, of func(influxtest.Row) (string, bool)) (points int) {
+	r.t.Helper()
+	rows, err := server.Points(r.context(), "flows", measurement)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, row := range rows {
+		client, matters := of(row)
+		if !matters {
+			continue
+		}
+		points++
+		if name, _ := row["server_name"].(string); name != clients[client] {
+			r.t.Errorf("a %s of %s is named %q, want %q", measurement, client, name, clients[client])
+		}
+	}
+	return points
+}
+
 // TestNamesInInfluxDB answers two clients under different names for one address, in frames that are longer than the snap
 // length: each client's flow has the name that this client asked for.
 func TestNamesInInfluxDB(t *testing.T) {
@@ -67,27 +89,19 @@ func TestNamesInInfluxDB(t *testing.T) {
 	live := r.metrics(sensorPage)
 	r.stop()
 
-	flows, err := server.Points(r.context(), "flows", "flow")
-	if err != nil {
-		t.Fatal(err)
-	}
-	named := 0
-	for _, row := range flows {
-		if row["proto"] != "6" {
-			continue
-		}
-		client := row["src"]
+	flows := r.named(server, "flow", clients, func(row influxtest.Row) (client string, matters bool) {
+		client, _ = row["src"].(string)
 		if client == "10.9.0.2" {
-			client = row["dst"]
+			client, _ = row["dst"].(string)
 		}
-		name, _ := row["server_name"].(string)
-		if name != clients[client.(string)] {
-			t.Errorf("a flow of %v is named %q, want %q", client, name, clients[client.(string)])
-		}
-		named++
-	}
-	if named != 6 {
-		t.Errorf("%d flows, want 6", named)
+		return client, row["proto"] == "6"
+	})
+	conversations := r.named(server, "conversation", clients, func(row influxtest.Row) (client string, matters bool) {
+		client, _ = row["client"].(string)
+		return client, row["server"] == "10.9.0.2"
+	})
+	if flows != 6 || conversations < len(clients) {
+		t.Errorf("%d flows, want 6; %d conversations, want at least %d", flows, conversations, len(clients))
 	}
 	failures, err := server.Points(r.context(), "flows", "dns")
 	if err != nil || len(failures) != len(clients) {

@@ -57,6 +57,10 @@ type client struct {
 	version uint8
 }
 
+func (c client) key(server flow.Addr, version uint8) key {
+	return key{scope: c.scope, client: c.addr, clientVersion: c.version, server: server, serverVersion: version}
+}
+
 func (c *Cache) hash(k key) uint32 { return uint32(maphash.Comparable(c.seed, k)) }
 
 func (c *Cache) scope(name string) uint64 {
@@ -86,7 +90,7 @@ func (c *Cache) Add(scope string, a *flow.DNSAnswer) {
 	defer s.mu.Unlock()
 	for i := range a.Addresses {
 		at := &a.Addresses[i]
-		k := key{client: asker, server: at.Addr, serverVersion: at.Version}
+		k := asker.key(at.Addr, at.Version)
 		until := later(later(a.Time, int64(at.TTL)*int64(time.Second)), c.grace)
 		s.add(k, c.hash(k), group, answer{name: a.Question, time: a.Time, until: until})
 	}
@@ -108,7 +112,7 @@ func (c *Cache) Lookup(scope string, q Query) string {
 func (c *Cache) lookup(scope uint64, q Query) string {
 	asker := client{scope: scope, addr: q.Client, version: q.Version}
 	s, _ := c.place(asker)
-	k := key{client: asker, server: q.Server, serverVersion: q.Version}
+	k := asker.key(q.Server, q.Version)
 	h := c.hash(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()

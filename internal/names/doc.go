@@ -15,7 +15,7 @@
 // A scope keeps apart networks that may use the same addresses: the flows of a scope find the answers of that scope, then
 // those of the scope "", which all flows find.
 //
-// Memory is bounded by Config.MaxEntries: when there is no room, the answer that was used least recently goes. Clients are
+// Memory is bounded by Config.MaxEntries: when there is no room, an answer that was long not used goes. Clients are
 // dealt into groups by chance, and no group holds more than Config.MaxPerClient answers, so a client that asks for very much
 // turns out its own answers, not those of others.
 package names

@@ -2,6 +2,8 @@ package status
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 )
 
@@ -27,6 +29,10 @@ func Task(ctx context.Context, o Options) func() {
 		path = Own(o.Program, o.Config)
 	}
 	server, err := Listen(path)
+	if o.Socket == Auto && errors.Is(err, fs.ErrNotExist) {
+		o.Log.Info("no status socket: systemd makes its directory, nobody else does; status.socket may name another place", "socket", path)
+		return func() {}
+	}
 	if err != nil {
 		o.Log.Warn("no status socket: all else works, but the status command has nothing to ask", "err", err)
 		return func() {}

@@ -35,7 +35,7 @@ func TestRoutesAndOriginsBecomeFields(t *testing.T) {
 	}
 	for field, want := range map[string]string{
 		"next_hop": "fe80::1", "out_if": "9", "src_mask": "32", "dst_mask": "0", "src_as": "64500", "dst_as": "4294967294",
-		"src_as_name": "Ünï, one=1i \\", "dst_as_name": `Two "Inc."`,
+		"src_as_name": "Ünï, one=1i _", "dst_as_name": `Two "Inc."`,
 	} {
 		if got := fmt.Sprint(rows[0][field]); got != want {
 			t.Errorf("%s: got %q, want %q", field, got, want)
