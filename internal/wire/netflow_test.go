@@ -27,7 +27,7 @@ const (
 // readNetflow9 reads the template flow sets that softflowd 1.1.0 exports.
 func readNetflow9(tb testing.TB) netflow9 {
 	tb.Helper()
-	b, err := os.ReadFile("testdata/netflow9-templates.bin")
+	b, err := os.ReadFile("testdata/netflow9-templates.dat")
 	if err != nil {
 		tb.Fatal(err)
 	}
