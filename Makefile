@@ -7,9 +7,11 @@ LDFLAGS := -s -w -X flowsensor/internal/build.version=$(VERSION)
 TOOL := go tool -modfile=internal/tools/go.mod
 NEED := packaging/build/need
 FUZZTIME ?= 30s
-# What the tests and the demonstration use beside Go: program:package.
-TEST_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump tshark:tshark influxd:influxdb influx:influxdb-client systemd-analyze:systemd
-PACKAGE_NEEDS := mmdebstrap:mmdebstrap systemd-nspawn:systemd-container lintian:lintian rpmlint:rpmlint readelf:binutils nsenter:util-linux pgrep:procps
+# What the tests and the demonstration use beside Go: program:package, or a file's path:package.
+TEST_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump tshark:tshark fstrm_replay:fstrm-bin influxd:influxdb influx:influxdb-client systemd-analyze:systemd \
+	/usr/lib/python3/dist-packages/cryptography:python3-cryptography
+PACKAGE_NEEDS := mmdebstrap:mmdebstrap systemd-nspawn:systemd-container lintian:lintian rpmlint:rpmlint readelf:binutils nsenter:util-linux pgrep:procps \
+	qemu-aarch64-static:qemu-user-static
 PEER_NEEDS := tcpreplay:tcpreplay softflowd:softflowd softflowctl:softflowd pmacctd:pmacct nfpcapd:nfdump argus:argus-server \
 	racount:argus-client taskset:util-linux nsenter:util-linux
 DEMO_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump
@@ -84,6 +86,10 @@ bench-store: ## what an InfluxDB takes from the collector's writer, beside a loa
 demo: build ## watch two namespaces talk through a mirror port; INFLUXDB=1 writes into a real InfluxDB
 	@$(NEED) $(DEMO_NEEDS) $(if $(filter 1,$(INFLUXDB)),influxd:influxdb)
 	go run ./internal/testnet/demo $(if $(filter 1,$(INFLUXDB)),-store influxdb)
+
+.PHONY: reference
+reference: ## write packaging/doc/metrics.md and configuration.md from the source; a test says when they are behind
+	go run ./internal/reference packaging/doc
 
 .PHONY: packages
 packages: ## build the packages into dist/: deb and rpm, amd64 and arm64

@@ -39,6 +39,8 @@ func command() *cobra.Command {
 				"Nothing is received or written.",
 			RunE: func(c *cobra.Command, _ []string) error { return collector.Check(config, c.OutOrStdout()) },
 		},
+		statusCommand(&config),
 	)
+	root.AddCommand(sensorCommand(&config))
 	return root
 }

@@ -30,8 +30,9 @@ func command() *cobra.Command {
 		Example: etc.SensorTOML,
 	}, &config)
 	root.AddCommand(
-		runCommand(&config), checkCommand(&config), readCommand(&config),
-		interfacesCommand(), gatewaysCommand(), keygenCommand(),
+		runCommand(&config), checkCommand(&config), statusCommand(&config), topCommand(&config),
+		doctorCommand(&config), readCommand(&config),
+		interfacesCommand(), gatewaysCommand(), keygenCommand(), enrollCommand(&config),
 	)
 	return root
 }

@@ -13,10 +13,10 @@ import (
 
 func readCommand(config *string) *cobra.Command {
 	var o struct {
-		send, ledger, quiet bool
-		filter              string
-		active, inactive    time.Duration
-		maxFlows            int
+		send, ledger, quiet, dns bool
+		filter                   string
+		active, inactive         time.Duration
+		maxFlows                 int
 	}
 	c := &cobra.Command{
 		Use: "read FILE...", Short: "Turn capture files into flow records", Args: cobra.MinimumNArgs(1),
@@ -36,6 +36,7 @@ func readCommand(config *string) *cobra.Command {
 					MaxFlows: given(c.Flags(), "max-flows", &o.maxFlows),
 				},
 			}
+			options.DNS = o.dns
 			if !o.send {
 				options.Out = c.OutOrStdout()
 			}
@@ -49,6 +50,7 @@ func readCommand(config *string) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&o.send, "send", false, "send the flows to the collector of the configuration instead of printing them")
+	c.Flags().BoolVar(&o.dns, "dns", false, "give out DNS answers, too, as objects with the key dns; as with dns.enabled")
 	c.Flags().BoolVar(&o.ledger, "ledger", false, "print the account of every packet and byte as JSON on stderr")
 	c.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "show no progress on a terminal")
 	c.Flags().StringVar(&o.filter, "filter", "", "take only packets that match this tcpdump expression")

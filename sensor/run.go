@@ -43,3 +43,13 @@ func keygenCommand() *cobra.Command {
 		},
 	}
 }
+
+func enrollCommand(config *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "enroll", Short: "Print what the collector needs to know of this sensor", Args: cobra.NoArgs,
+		Long: "Print this sensor's [[sensor]] table for the collector, the fingerprint of its key, and the command that brings the key\n" +
+			"there. The key itself is never printed: it stays in its file until that command copies it. `flow-collector sensor add` shows\n" +
+			"the fingerprint of what arrived.",
+		RunE: func(c *cobra.Command, _ []string) error { return sensor.Enroll(*config, c.OutOrStdout()) },
+	}
+}

@@ -4,10 +4,14 @@ package systemd_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"flowsensor/etc"
+	"flowsensor/internal/status"
 )
 
 // exposure is the most that systemd-analyze may say against each unit, in tenths. What is left is what the work needs:
@@ -54,6 +58,24 @@ func TestTemplateIsThePlainUnit(t *testing.T) {
 	}
 }
 
+// With the socket unit the collector listens where it does without it.
+func TestSocketListensAsTheExample(t *testing.T) {
+	found := regexp.MustCompile(`(?m)^listen = \["([^"]+)", "([^"]+)"\]$`).FindStringSubmatch(etc.CollectorTOML)
+	if found == nil {
+		t.Fatal("the example does not say where it listens")
+	}
+	socket := read(t, "flow-collector.socket")
+	for _, address := range found[1:] {
+		if !strings.Contains(socket, "\nListenDatagram="+address+"\n") {
+			t.Errorf("no socket on %s", address)
+		}
+	}
+	// systemd 247 loses one of two sockets of one address at a daemon-reload.
+	if n := strings.Count(socket, "\nListenDatagram="); n != len(found)-1 {
+		t.Errorf("%d sockets, want one of each address", n)
+	}
+}
+
 // A watchdog's SIGABRT and a panic end a Go program with exit status 2, by which the units tell a configuration that is
 // wrong. Then nothing would start them again, unless the runtime is told to end by the signal.
 func TestCrashIsNoConfigurationError(t *testing.T) {
@@ -81,6 +103,26 @@ func TestNothingIsSaidTwice(t *testing.T) {
 				t.Errorf("%s sets %s twice", unit, key)
 			}
 			seen[key] = true
+		}
+	}
+}
+
+// Where the programs look for a running daemon's socket is where its unit has the directory made, for its group.
+func TestStatusSocketIsInTheRuntimeDirectory(t *testing.T) {
+	for unit := range exposure {
+		text := strings.ReplaceAll(read(t, unit), "%i", "dmz")
+		value := func(key string) string {
+			_, rest, _ := strings.Cut(text, "\n"+key+"=")
+			line, _, _ := strings.Cut(rest, "\n")
+			return line
+		}
+		program, rest, _ := strings.Cut(strings.TrimPrefix(value("ExecStart"), "/usr/bin/"), " ")
+		_, config, _ := strings.Cut(rest, "--config ")
+		if got, want := filepath.Dir(status.Path(program, config)), "/run/"+value("RuntimeDirectory"); got != want {
+			t.Errorf("%s: the programs look in %s, the unit makes %s", unit, got, want)
+		}
+		if value("RuntimeDirectoryMode") != "0750" || !strings.Contains(value("RestrictAddressFamilies"), "AF_UNIX") {
+			t.Errorf("%s keeps its group from the socket, or itself", unit)
 		}
 	}
 }

@@ -20,14 +20,25 @@ var allowed = map[string]string{
 	"pcapfile":  "flow frame",
 	"packet":    "flow frame",
 	"flowtable": "flow hugemem",
+	"route":     "flow",
 	"hugemem":   "",
 	"export":    "flow seal wire",
 	// between the two daemons
 	"wire": "flow",
 	"seal": "",
+	// what older systems speak
+	"legacy": "flow seal",
+	"dnsmsg": "flow frame",
+	// a collector's sensors as files, for the commands of both
+	"enroll": "seal",
 	// the collector's stages
-	"ingest":       "flow seal wire",
+	"attribute":    "flow",
+	"ingest":       "flow legacy seal wire",
+	"enrich":       "flow",
 	"journal":      "flow wire",
+	"rollup":       "flow",
+	"names":        "flow",
+	"dnstap":       "dnsmsg flow",
 	"store":        "flow",
 	"store/files":  "store",
 	"store/influx": "store",
@@ -35,13 +46,16 @@ var allowed = map[string]string{
 	"store/influxtest": "",
 	// the ground
 	"build":   "",
-	"cli":     "build daemon",
+	"cli":     "build config daemon",
 	"config":  "",
 	"daemon":  "",
 	"metrics": "",
+	"status":  "build daemon",
 	// the two assemblies
-	"sensor":    "build capture config daemon export flow flowtable frame metrics packet pcapfile seal",
-	"collector": "build config daemon flow ingest journal metrics seal store store/files store/influx",
+	"sensor":    "build capture config daemon dnsmsg enroll export flow flowtable frame metrics packet pcapfile route seal status",
+	"collector": "attribute build config daemon dnsmsg dnstap enrich enroll flow ingest journal legacy metrics names rollup seal status store store/files store/influx",
+	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
+	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration
 	"arch":           "",
 	"bench/peers":    "bench/trace testnet",
@@ -50,6 +64,7 @@ var allowed = map[string]string{
 	"cli/clitest":    "",
 	"e2e":            "",
 	"packet/dissect": "",
+	"reference":      "collector config metrics sensor",
 	"testnet":        "",
 	"testnet/demo":   "store/influxtest testnet",
 }

@@ -22,10 +22,6 @@ func blockHeader(b []byte) *unix.TpacketHdrV1 {
 // linkAddressOffset is where struct sockaddr_ll stands behind struct tpacket3_hdr: TPACKET_ALIGN of its size.
 const linkAddressOffset = (unix.SizeofTpacket3Hdr + unix.TPACKET_ALIGNMENT - 1) &^ (unix.TPACKET_ALIGNMENT - 1)
 
-// lookAhead is how far in front of the frame that is visited the reader asks for memory, in octets: some packets. The kernel wrote
-// it on another core; asked for only when it is read it costs a tenth more for each packet.
-const lookAhead = 1024
-
 // packetSpace is the least room that a packet takes: its header and its address.
 const packetSpace = linkAddressOffset + unix.SizeofSockaddrLinklayer
 
@@ -47,6 +43,26 @@ type blocks struct {
 // ready reports whether the next block is ours.
 func (b *blocks) ready() bool {
 	return atomic.LoadUint32(&blockHeader(b.mem[b.next:]).Block_status)&unix.TP_STATUS_USER != 0
+}
+
+// A packet was put there by another processor, or long ago: to read it is to wait for memory, unless it was asked for
+// before. So each packet has as much asked for as it is long itself, lookAheadOctets further on, and in the end all of the
+// block was. That is more than is read where packets are longer than the default snap length leaves them: there it is the
+// headers of the next one.
+const (
+	lookAheadOctets = 2048
+	longPacket      = 512
+	headersOctets   = 192 // its header, its address, and those of the frame
+)
+
+func lookAhead(block []byte, offset, next uint64) {
+	ahead, octets := offset+lookAheadOctets, next
+	if next > longPacket {
+		ahead, octets = offset+next, headersOctets
+	}
+	if ahead < uint64(len(block)) {
+		prefetch(&block[ahead], octets)
+	}
 }
 
 // walk hands over the next block's frames, which must be ready, and gives the block back.
@@ -83,18 +99,18 @@ func (b *blocks) walk(f *frame.Frame, visit func(*frame.Frame)) int {
 		if p.Status&unix.TP_STATUS_VLAN_VALID != 0 { // VLAN 0 is valid
 			f.VLAN = flow.VLANFromTCI(uint16(p.Hv1.Vlan_tci))
 		}
-		if b.vnet && p.Mac >= vnetHeader {
+		f.SegmentSize, f.SegmentProto = 0, 0
+		if b.vnet && p.Mac >= vnetHeader && block[start-vnetHeader+vnetGSOType] != 0 { // of most frames there is nothing to say
 			readVnet(f, block[start-vnetHeader:start])
 		}
-		if ahead := offset + lookAhead; ahead < uint64(len(block)) {
-			prefetchSpan(unsafe.Pointer(&block[ahead]), uintptr(min(p.Next_offset, lookAhead/2)))
-		}
 		n++
+		next := uint64(p.Next_offset)
+		lookAhead(block, offset, next)
 		visit(f)
-		if p.Next_offset == 0 {
+		if next == 0 {
 			break
 		}
-		offset += uint64(p.Next_offset)
+		offset += next
 	}
 	b.release()
 	return n

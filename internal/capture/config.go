@@ -53,6 +53,8 @@ type Config struct {
 	BlockTimeout time.Duration
 	// SnapLength is how many octets of each frame are captured, from the link-layer header on.
 	SnapLength int
+	// FullPorts are captured whole where they are the source port of a TCP or UDP packet.
+	FullPorts []uint16
 	// Filter is a tcpdump expression; empty takes all. See Compile.
 	Filter string
 	// Sample takes one packet in so many, by chance, in the kernel filter; 0 and 1 take all. What it leaves out is in no

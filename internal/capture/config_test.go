@@ -68,7 +68,7 @@ func TestModesAsText(t *testing.T) {
 		names     []string
 	}{
 		"promiscuous": {promiscuous.UnmarshalText, func() ([]byte, error) { return promiscuous.MarshalText() }, []string{"on", "off"}},
-		"fanout":      {fanout.UnmarshalText, func() ([]byte, error) { return fanout.MarshalText() }, []string{"hash", "cpu", "qm"}},
+		"fanout":      {fanout.UnmarshalText, func() ([]byte, error) { return fanout.MarshalText() }, []string{"flow", "hash", "cpu", "qm"}},
 		"engine":      {engine.UnmarshalText, func() ([]byte, error) { return engine.MarshalText() }, []string{"afpacket", "ring"}},
 	} {
 		for _, want := range m.names {

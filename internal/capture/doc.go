@@ -19,7 +19,9 @@ package capture
 //
 //	several sockets, copies of one packet at start    openGroup, afpacketEngine.settle
 //	packets of other interfaces before the bind       openAFPacket; ringEngine binds behind its filter
-//	group ids that other programs use                 joinFanout
+//	group ids that other programs use                 fanout.join
+//	fragments without ports, MPLS on one worker       steerProgram
+//	what a fanout program sees is not the frame       steerProgram
 //	POLLERR for ever after a link was down            Ring.Walk, takeError
 //	interface replaced under its name, or its index   Tap.look, boundTo
 //	unmapping under a reader, or by a finalizer       Ring.walking; a ring refers to its engine for as long as it reads
@@ -42,5 +44,5 @@ package capture
 //	descriptors that a started program inherits       openAFPacket
 //	hardware stamps that drift                        not asked for: the stamps are the kernel's, of the system clock
 //
-// Fragments behind the first have no ports, so the kernel's hash may put them on another ring than their flow; defragmenting
-// in the kernel would change the packets that are counted. A worker that no longer walks is for the daemon's watchdog.
+// Defragmenting in the kernel (PACKET_FANOUT_FLAG_DEFRAG) would change the packets that are counted. A worker that no longer
+// walks is for the daemon's watchdog.

@@ -25,9 +25,10 @@ type engine interface {
 
 // engineSpec is what an engine is opened with.
 type engineSpec struct {
-	dev  device
-	cfg  Config // with defaults
-	vnet vnetPolicy
+	dev    device
+	cfg    Config // with defaults
+	vnet   vnetPolicy
+	fanout fanout
 }
 
 // openGroup opens the rings of a tap, all or none, as one fanout group that takes nothing yet and has nothing in it.
@@ -54,7 +55,7 @@ func openGroup(spec engineSpec) (group []engine, err error) {
 			return group, err
 		}
 	}
-	if err := joinFanout(fds, spec.cfg.Fanout); err != nil {
+	if err := spec.fanout.join(fds); err != nil {
 		if spec.dev.state == LinkDown {
 			err = fmt.Errorf("%w (%s is down: older kernels let only interfaces that are up into a group)", err, spec.dev.name)
 		}

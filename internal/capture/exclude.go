@@ -96,14 +96,21 @@ func (l layout) reach(link frame.LinkType, base uint32) []check {
 
 // isUDP checks for a UDP header right behind the IP header; IPv4: behind its options, in a first fragment, all of it
 // there.
-func (l layout) isUDP(base uint32) []check {
-	udp := check{load: []bpf.Instruction{bpf.LoadAbsolute{Off: base + l.proto, Size: 1}}, vals: []uint32{unix.IPPROTO_UDP}}
+func (l layout) isUDP(base uint32) []check { return l.isProto(base, unix.IPPROTO_UDP) }
+
+// hasPorts checks likewise for the first octets of a UDP or TCP header.
+func (l layout) hasPorts(base uint32) []check {
+	return l.isProto(base, unix.IPPROTO_UDP, unix.IPPROTO_TCP)
+}
+
+func (l layout) isProto(base uint32, protos ...uint32) []check {
+	proto := check{load: []bpf.Instruction{bpf.LoadAbsolute{Off: base + l.proto, Size: 1}}, vals: protos}
 	if l.version == 6 {
-		return []check{udp}
+		return []check{proto}
 	}
 	const fragmentOffset = 0x1fff
 	return []check{
-		udp,
+		proto,
 		{load: []bpf.Instruction{bpf.LoadAbsolute{Off: base + 6, Size: 2}}, cond: bpf.JumpBitsNotSet, vals: []uint32{fragmentOffset}},
 		{load: []bpf.Instruction{
 			bpf.LoadMemShift{Off: base},

@@ -35,14 +35,17 @@ func (p *Promiscuity) UnmarshalText(text []byte) (err error) {
 // flow between workers under pressure) and no defragmentation (it changes what was on the wire).
 type FanoutMode uint8
 
-// The fanout modes. The names in a configuration are "hash", "cpu" and "qm".
+// The fanout modes. The names in a configuration are "flow", "hash", "cpu" and "qm".
 const (
-	FanoutHash  FanoutMode = iota // by the kernel's flow hash: both directions of a flow meet one worker
-	FanoutCPU                     // by the CPU that received the packet
-	FanoutQueue                   // by the receive queue of the card
+	// FanoutFlow goes by the flow's addresses and ports: both directions meet one worker, and all fragments of an address
+	// pair do. It looks behind VLAN tags, MPLS and PPPoE.
+	FanoutFlow  FanoutMode = iota
+	FanoutHash             // by the kernel's flow hash, which knows nothing behind MPLS
+	FanoutCPU              // by the CPU that received the packet
+	FanoutQueue            // by the receive queue of the card
 )
 
-var fanoutNames = []string{"hash", "cpu", "qm"}
+var fanoutNames = []string{"flow", "hash", "cpu", "qm"}
 
 func (f FanoutMode) String() string { return enumText(fanoutNames, f) }
 
@@ -57,7 +60,10 @@ func (f *FanoutMode) UnmarshalText(text []byte) (err error) {
 
 // kernel gives the mode as PACKET_FANOUT has it.
 func (f FanoutMode) kernel() int {
-	return [...]int{FanoutHash: unix.PACKET_FANOUT_HASH, FanoutCPU: unix.PACKET_FANOUT_CPU, FanoutQueue: unix.PACKET_FANOUT_QM}[f]
+	return [...]int{
+		FanoutFlow: unix.PACKET_FANOUT_CBPF, FanoutHash: unix.PACKET_FANOUT_HASH, FanoutCPU: unix.PACKET_FANOUT_CPU,
+		FanoutQueue: unix.PACKET_FANOUT_QM,
+	}[f]
 }
 
 // Engine is an implementation that reads a ring.

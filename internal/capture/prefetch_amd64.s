@@ -1,12 +1,12 @@
 #include "textflag.h"
 
-TEXT ·prefetchSpan(SB), NOSPLIT|NOFRAME, $0-16
+TEXT ·prefetch(SB), NOSPLIT|NOFRAME, $0-16
 	MOVQ p+0(FP), AX
 	MOVQ octets+8(FP), CX
-	ADDQ AX, CX
-next:
+
+line:
 	PREFETCHT0 (AX)
-	ADDQ $64, AX
-	CMPQ AX, CX
-	JCS  next
+	ADDQ       $64, AX
+	SUBQ       $64, CX
+	JGT        line
 	RET

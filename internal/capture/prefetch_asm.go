@@ -2,10 +2,8 @@
 
 package capture
 
-import "unsafe"
-
-// prefetchSpan asks the processor to bring the memory from p on into its first-level cache, a line of 64 octets at a time and one at
-// least, and does not wait for it. It reads nothing: p may lie anywhere.
+// prefetch asks the processor to bring the cache lines from p on into its first-level cache, and does not wait for them.
+// At least the first line is asked for; what lies behind the memory that p points into is never read.
 //
 //go:noescape
-func prefetchSpan(p unsafe.Pointer, octets uintptr)
+func prefetch(p *byte, octets uint64)

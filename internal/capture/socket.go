@@ -17,18 +17,22 @@ import (
 // setFilter swaps the socket's filter. The kernel does it at one stroke, but a packet that is being delivered may still
 // have met the old one: see quiesce.
 func setFilter(fd int, prog []bpf.RawInstruction) error {
+	if err := setProgram(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, prog); err != nil {
+		return fmt.Errorf("set the filter: %w", err)
+	}
+	return nil
+}
+
+// setProgram sets a socket option that is a program.
+func setProgram(fd, level, option int, prog []bpf.RawInstruction) error {
 	if len(prog) == 0 || len(prog) > maxInstructions {
-		return fmt.Errorf("set the filter: %d instructions", len(prog))
+		return fmt.Errorf("%d instructions", len(prog))
 	}
 	raw := make([]unix.SockFilter, len(prog))
 	for i, ins := range prog {
 		raw[i] = unix.SockFilter{Code: ins.Op, Jt: ins.Jt, Jf: ins.Jf, K: ins.K}
 	}
-	fprog := unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
-		return fmt.Errorf("set the filter: %w", err)
-	}
-	return nil
+	return unix.SetsockoptSockFprog(fd, level, option, &unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]})
 }
 
 // kernelCounts is what the kernel counted for a socket since it was last asked: asking sets it to zero. Placed is without
@@ -71,48 +75,6 @@ func boundTo(fd int) (int, error) {
 		return 0, errors.New("read the socket's interface: not a packet socket")
 	}
 	return int(int32(ll.Ifindex)), nil
-}
-
-// joinFanout makes the sockets one group. Ids are shared by all programs of a network namespace: a group of the same id,
-// mode and interface would take a part of our packets away without a word, so the kernel chooses an id that nobody has
-// (PACKET_FANOUT_FLAG_UNIQUEID, Linux 4.12). Where it cannot, ids are tried from the process id on.
-func joinFanout(fds []int, mode FanoutMode) error {
-	if len(fds) < 2 {
-		return nil
-	}
-	id, err := firstMember(fds[0], mode, joinGroup, os.Getpid())
-	if err != nil {
-		return fmt.Errorf("make a fanout group: %w", err)
-	}
-	for _, fd := range fds[1:] {
-		if err := joinGroup(fd, mode.kernel(), id); err != nil {
-			return fmt.Errorf("join the fanout group: %w", err)
-		}
-	}
-	return nil
-}
-
-// fanoutTries is how many ids are tried where the kernel does not choose.
-const fanoutTries = 64
-
-// firstMember makes the group and gives its id. An id that a group of another mode or interface has is EINVAL.
-func firstMember(fd int, mode FanoutMode, join func(fd, typeFlags int, id uint16) error, pid int) (uint16, error) {
-	err := join(fd, mode.kernel()|unix.PACKET_FANOUT_FLAG_UNIQUEID, 0)
-	if err == nil {
-		value, err := unix.GetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT)
-		return uint16(value), err
-	}
-	for try := 0; errors.Is(err, unix.EINVAL) && try < fanoutTries; try++ {
-		id := uint16(pid + try*257)
-		if err = join(fd, mode.kernel(), id); err == nil {
-			return id, nil
-		}
-	}
-	return 0, err
-}
-
-func joinGroup(fd, typeFlags int, id uint16) error {
-	return unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, typeFlags<<16|int(id))
 }
 
 // quiesce returns when no packet is on its way any more that met a filter or a binding from before the call: deliveries

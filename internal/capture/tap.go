@@ -25,6 +25,7 @@ type Tap struct {
 	handle  *netlink.Handle
 	ethtool *ethtool
 	vnet    vnetPolicy
+	fanout  fanout
 	home    netns.NsHandle // of the thread that opened the tap; closed when it is not known
 
 	cancel     context.CancelFunc // ends the supervisor
@@ -60,12 +61,16 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Tap, error) {
 	if err := CheckMemory(cfg); err != nil {
 		return nil, err
 	}
+	share, err := newFanout(cfg.Fanout)
+	if err != nil {
+		return nil, err
+	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	t := &Tap{
 		cfg: cfg, log: log.With("interface", cfg.Interface), now: time.Now, home: netns.None(),
-		ringEnded: make(chan struct{}, 1), exclude: cfg.Exclude, vnet: vnetFor(cfg.Engine),
+		ringEnded: make(chan struct{}, 1), exclude: cfg.Exclude, vnet: vnetFor(cfg.Engine), fanout: share,
 	}
 	for range cfg.Workers {
 		t.rings = append(t.rings, newRing(t.ringEnded))
@@ -105,7 +110,7 @@ func (t *Tap) open(ctx context.Context) (err error) {
 		return err
 	}
 	t.log.Info("capturing", "if_index", dev.index, "link", dev.state, "link_type", t.link, "engine", t.cfg.Engine,
-		"workers", t.cfg.Workers, "ring_mib", t.cfg.RingSize>>20, "snap_length", t.cfg.SnapLength,
+		"workers", t.cfg.Workers, "fanout", t.cfg.Fanout, "ring_mib", t.cfg.RingSize>>20, "snap_length", t.cfg.SnapLength,
 		"sample", t.cfg.Sample)
 	t.warnOffloads(Offloads{}, t.offloads)
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -124,7 +129,7 @@ func (t *Tap) attach(ctx context.Context, dev device) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("open %s: %w", dev.name, err)
 	}
-	group, err := openGroup(engineSpec{dev: dev, cfg: t.cfg, vnet: t.vnet})
+	group, err := openGroup(engineSpec{dev: dev, cfg: t.cfg, vnet: t.vnet, fanout: t.fanout})
 	if err != nil {
 		return err
 	}

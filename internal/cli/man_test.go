@@ -29,8 +29,25 @@ highest = "2s"
 share = 0.5
 `
 
+const operations = `# flow-test in operation
+
+## First steps
+
+In two
+lines.
+
+1. First ` + "`this`" + `,
+   at length.
+2. Then that.
+
+- What else.
+
+    flow-test work
+    .x
+`
+
 // pages gives the manual of a small program.
-func pages(t *testing.T) (command, config string) {
+func pages(t *testing.T) (command, config, daemon string) {
 	t.Helper()
 	var path string
 	root := cli.Root(cli.Program{
@@ -39,12 +56,19 @@ func pages(t *testing.T) (command, config string) {
 	work := &cobra.Command{Use: "work FILE", Short: "Work", Example: "  flow-test work x", RunE: func(*cobra.Command, []string) error { return nil }}
 	work.Flags().Duration("pause", 0, "rest for this `time`")
 	secret := &cobra.Command{Use: "secret", Hidden: true, RunE: work.RunE}
-	root.AddCommand(work, secret)
+	group := &cobra.Command{Use: "group", Long: "All things."}
+	group.AddCommand(&cobra.Command{Use: "add ID", Short: "Add a thing", RunE: work.RunE})
+	run := &cobra.Command{Use: "run", Short: "Run", Long: "Run until told to stop.", RunE: work.RunE}
+	root.AddCommand(work, secret, group, run)
 	var out bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&out)
 	dir := t.TempDir()
-	if status := cli.Execute(t.Context(), root, []string{"man", dir}); status != 0 {
+	operation := filepath.Join(dir, "operation.md")
+	if err := os.WriteFile(operation, []byte(operations), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if status := cli.Execute(t.Context(), root, []string{"man", dir, operation}); status != 0 {
 		t.Fatalf("status %d: %s", status, out.String())
 	}
 	read := func(name string) string {
@@ -54,11 +78,11 @@ func pages(t *testing.T) (command, config string) {
 		}
 		return string(text)
 	}
-	return read("flow-test.8"), read("flow-test.toml.5")
+	return read("flow-test.1"), read("flow-test.toml.5"), read("flow-test.8")
 }
 
 func TestCommandPage(t *testing.T) {
-	page, _ := pages(t)
+	page, _, _ := pages(t)
 	for _, want := range []string{
 		".SH \"NAME\"\nflow\\-test \\- test the manual\n",
 		"All day:\n.PP\n.nf\n.RS 4\nflow\\-test \\-\\-fast\n.RE\n.fi\n.PP\n\\&.that was it\n",
@@ -66,7 +90,8 @@ func TestCommandPage(t *testing.T) {
 		"Examples:\n.PP\n.nf\n.RS 4\nflow\\-test work x\n",
 		"\\fB\\-c\\fR, \\fB\\-\\-config\\fR=\\fIstring\\fR\nConfiguration file (default /etc/flow\\-test/test.toml).\n",
 		".SS \"init [FILE]\"",
-		"\\fB/etc/flow\\-test/keys/\\fR",
+		".SS \"group\"\nAll things.\n.SS \"group add ID\"\nAdd a thing.\n",
+		"\\fBflow\\-test\\fR(8)",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
@@ -82,8 +107,26 @@ func TestCommandPage(t *testing.T) {
 	}
 }
 
+func TestDaemonPage(t *testing.T) {
+	_, _, page := pages(t)
+	for _, want := range []string{
+		"[\\fB\\-\\-config\\fR=\\fIFILE\\fR] \\fBrun\\fR\n",
+		"Run until told to stop.\n",
+		".SH \"FIRST STEPS\"\n.PP\nIn two\nlines.\n.IP 1. 4\nFirst \\fBthis\\fR,\nat length.\n.IP 2. 4\nThen that.\n.IP \\(bu 4\nWhat else.\n",
+		".PP\n.nf\n.RS 4\nflow\\-test work\n\\&.x\n.RE\n.fi\n.PP\n.SH \"EXIT STATUS\"\n",
+		"\\fB/etc/flow\\-test/keys/\\fR",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(page, "in operation") || t.Failed() {
+		t.Error(page)
+	}
+}
+
 func TestConfigPage(t *testing.T) {
-	_, page := pages(t)
+	_, page, _ := pages(t)
 	for _, want := range []string{
 		".SH \"TOP LEVEL\"\n.TP\n\\fBid\\fR = \"test\\-1\"\nName of this test. Must be set.\n",
 		".SH \"[[thing]]\"\nOne table for each thing.\n.TP\n\\fBname\\fR = \"a\\eb\"\n",

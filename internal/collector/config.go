@@ -1,14 +1,19 @@
 package collector
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
+	"flowsensor/internal/names"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
 	"flowsensor/internal/store/influx"
@@ -22,11 +27,21 @@ type Config struct {
 	Sensors  []SensorConfig `toml:"sensor"`
 	Ingest   IngestConfig   `toml:"ingest"`
 	Journal  JournalConfig  `toml:"journal"`
+	Names    NamesConfig    `toml:"names"`
+	Dnstap   DnstapConfig   `toml:"dnstap"`
+	Enrich   EnrichConfig   `toml:"enrich"`
 	Store    StoreConfig    `toml:"store"`
 	HTTP     HTTPConfig     `toml:"http"`
+	Status   StatusConfig   `toml:"status"`
 	Log      LogConfig      `toml:"log"`
 
 	ReportInterval config.Duration `toml:"report_interval"`
+
+	ServicePorts []int               `toml:"service_ports"`
+	Networks     []NetworkConfig     `toml:"network"`
+	RoleRules    []RoleConfig        `toml:"role"`
+	LegacyAgents []LegacyAgentConfig `toml:"legacy_agent"`
+	Rollup       RollupConfig        `toml:"rollup"`
 }
 
 // SensorConfig is one [[sensor]].
@@ -61,6 +76,20 @@ type JournalConfig struct {
 	CAFile          string          `toml:"ca_file"`
 	CertFile        string          `toml:"cert_file"`
 	CertKeyFile     string          `toml:"cert_key_file"`
+}
+
+// NamesConfig is [names].
+type NamesConfig struct {
+	MaxEntries    int             `toml:"max_entries"`
+	MaxPerClient  int             `toml:"max_per_client"`
+	Grace         config.Duration `toml:"grace"`
+	AcrossSensors bool            `toml:"across_sensors"`
+}
+
+// DnstapConfig is [dnstap].
+type DnstapConfig struct {
+	Listen      string `toml:"listen"`
+	MaxFailures int    `toml:"max_failures"`
 }
 
 // StoreConfig is [store] with its tables.
@@ -118,6 +147,11 @@ type HTTPConfig struct {
 	Listen string `toml:"listen"`
 }
 
+// StatusConfig is [status].
+type StatusConfig struct {
+	Socket string `toml:"socket"`
+}
+
 // LogConfig is [log].
 type LogConfig struct {
 	Level  string `toml:"level"`
@@ -141,9 +175,9 @@ const (
 
 // Defaults is the configuration of an empty file, but for paths below state_dir, which Load fills in.
 func Defaults() Config {
-	pool, lines, kept := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig()
+	pool, lines, kept, book := store.DefaultConfig(), files.DefaultConfig(), journal.DefaultConfig(), names.DefaultConfig()
 	return Config{
-		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite},
+		StateDir: "/var/lib/flow-collector", Roles: []string{roleIngest, roleWrite}, ServicePorts: defaultServicePorts(),
 		Ingest: IngestConfig{
 			Listen: []string{"0.0.0.0:9999", "[::]:9999"}, ReceiveBuffer: ingest.DefaultReceiveBuffer,
 			TTL: config.Duration(seal.DefaultTTL), Skew: config.Duration(seal.DefaultSkew),
@@ -153,6 +187,9 @@ func Defaults() Config {
 			GroupSize: config.Size(kept.GroupBytes), GroupAge: config.Duration(kept.GroupAge), Queue: config.Size(kept.Queue),
 			Lease: config.Duration(kept.LeaseTTL), Replicas: kept.Replicas,
 		},
+		Names:  NamesConfig{MaxEntries: book.MaxEntries, MaxPerClient: book.MaxPerClient, Grace: config.Duration(book.Grace)},
+		Dnstap: DnstapConfig{MaxFailures: 1000},
+		Enrich: EnrichConfig{ReloadInterval: config.Duration(enrich.DefaultInterval)},
 		Store: StoreConfig{
 			Kind: kindFiles, Writers: pool.Writers, Queue: pool.Queue, Lines: pool.Lines, Size: config.Size(pool.Bytes),
 			Age: config.Duration(pool.Age), RetryFirst: config.Duration(pool.RetryInitial), RetryLongest: config.Duration(pool.RetryMax),
@@ -163,18 +200,38 @@ func Defaults() Config {
 			InfluxDB:    InfluxConfig{API: influx.V1, Database: lines.Database, Timeout: config.Duration(influx.DefaultTimeout)},
 			DeadLetters: DeadLettersConfig{MaxSize: store.DefaultDeadLetterSize},
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9998"}, ReportInterval: config.Duration(10 * time.Second),
-		Log: LogConfig{Level: "info", Format: "auto"},
+		Rollup: defaultRollup(),
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9998"},
+		Status: StatusConfig{Socket: status.Auto},
+		Log:    LogConfig{Level: "info", Format: "auto"},
+
+		ReportInterval: config.Duration(10 * time.Second),
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line.
-func Load(path string) (Config, error) {
+// Load reads and validates the file with its drop-in folder: all refusals at once, each with its file and line. It reads
+// no key.
+func Load(path string) (Config, error) { return load(path, sources.validate) }
+
+// loadWithKeys also refuses keys that cannot be used, each with the line that names its file.
+func loadWithKeys(path string) (Config, error) {
+	return load(path, func(all sources) {
+		all.validate()
+		all.validateKeys()
+	})
+}
+
+func load(path string, validate func(sources)) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
 		return Config{}, err
 	}
+	sources, err := withDropins(path, doc, c.Sensors)
+	if err != nil {
+		return Config{}, err
+	}
+	c.Sensors = sources.sensors()
 	if c.Journal.Directory == "" {
 		c.Journal.Directory = filepath.Join(c.StateDir, "journal")
 	}
@@ -185,7 +242,8 @@ func Load(path string) (Config, error) {
 		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
 	}
 	c.validate(doc)
-	return c, doc.Err()
+	validate(sources)
+	return c, sources.Err()
 }
 
 // ingests and writes say what the process does.
@@ -201,15 +259,28 @@ func (c *Config) journal() journal.Config {
 	jc.LeaseTTL, jc.URL, jc.Replicas, jc.CredentialsFile = k.Lease.D(), k.URL, k.Replicas, k.CredentialsFile
 	jc.TLS = journal.TLS{CAFile: k.CAFile, CertFile: k.CertFile, KeyFile: k.CertKeyFile}
 	jc.InFlight = c.Store.Queue
+	jc.Window, jc.Windows = window, c.Rollup.windows()
 	return jc
+}
+
+func (c *NamesConfig) names() names.Config {
+	return names.Config{MaxEntries: c.MaxEntries, MaxPerClient: c.MaxPerClient, Grace: c.Grace.D()}
 }
 
 // pool gives the pool's bounds.
 func (c *StoreConfig) pool() store.Config {
 	return store.Config{
 		Writers: c.Writers, Queue: c.Queue, Lines: c.Lines, Bytes: c.Size.Int(), Age: c.Age.D(),
-		RetryInitial: c.RetryFirst.D(), RetryMax: c.RetryLongest.D(),
+		RetryInitial: c.RetryFirst.D(), RetryMax: c.RetryLongest.D(), Longest: c.longestWrite(),
 	}
+}
+
+// longestWrite is more than a write can take that ends at all: two requests where the database is made, or a slow disk.
+func (c *StoreConfig) longestWrite() time.Duration {
+	if c.Kind == kindInflux {
+		return 2*c.InfluxDB.Timeout.D() + 10*time.Second
+	}
+	return time.Minute
 }
 
 func (c *StoreConfig) files() files.Config {
@@ -223,6 +294,16 @@ func (c *StoreConfig) files() files.Config {
 	return fc
 }
 
+// credential finds a secret's file: by a name without a slash it is one that systemd hands to the service (systemd.exec(5),
+// LoadCredential=), where there are any.
+func credential(path string) string {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if path == "" || dir == "" || strings.ContainsRune(path, '/') {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
 func (c *InfluxConfig) influx() influx.Config {
 	database := c.Database
 	if c.API == influx.V2 {
@@ -230,7 +311,7 @@ func (c *InfluxConfig) influx() influx.Config {
 	}
 	return influx.Config{
 		URL: c.URL, API: c.API, Database: database, RetentionPolicy: c.RetentionPolicy, CreateDatabase: c.CreateDatabase,
-		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: c.PasswordFile, TokenFile: c.TokenFile,
+		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: credential(c.PasswordFile), TokenFile: credential(c.TokenFile),
 		TLS: influx.TLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.CertKeyFile}, Proxy: c.Proxy, Timeout: c.Timeout.D(),
 	}
 }

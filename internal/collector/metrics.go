@@ -6,6 +6,7 @@ import (
 
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
+	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
@@ -13,7 +14,7 @@ import (
 )
 
 // Metrics lists the collector's metrics, for the manual and for tests.
-func Metrics() []metrics.Def { return slices.Clone(metricDefs) }
+func Metrics() []metrics.Def { return slices.Concat(metricDefs, rollupMetricDefs) }
 
 // metricDefs are the collector's metrics; readMetrics puts every one of them, the writer's by the kind of store.
 var metricDefs = []metrics.Def{
@@ -35,6 +36,12 @@ var metricDefs = []metrics.Def{
 	{Name: "sensor_missing_datagrams", Help: "Datagrams the sensor sent that did not arrive, by the gaps that stand now.", Labels: []string{"sensor"}},
 	{Name: "sensor_clock_offset_seconds", Help: "The sensor's clock minus the collector's at its latest datagram.", Labels: []string{"sensor"}},
 	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram; absent before the first.", Labels: []string{"sensor"}},
+	{Name: "legacy_datagrams_total", Help: "Datagrams of legacy agents, by how they ended.", Labels: []string{"outcome"}},
+	{Name: "legacy_records_total", Help: "Records of legacy agents: accepted, and of these durable or lost, or lost at once because the journal had no room.", Labels: []string{"outcome"}},
+	{Name: "legacy_packets_total", Help: "Packets in these records.", Labels: []string{"outcome"}},
+	{Name: "legacy_bytes_total", Help: "IP bytes in these records.", Labels: []string{"outcome"}},
+	{Name: "legacy_agent_records_total", Help: "Records received from a legacy agent.", Labels: []string{"agent"}},
+	{Name: "legacy_agent_last_seen_timestamp_seconds", Help: "Receive time of the agent's latest flow; absent before the first.", Labels: []string{"agent"}},
 	{Name: "journal_up", Help: "1 once JetStream was reached."},
 	{Name: "journal_messages", Help: "Messages that wait in the journal."},
 	{Name: "journal_bytes", Help: "Octets that wait in the journal."},
@@ -59,6 +66,18 @@ var metricDefs = []metrics.Def{
 	{Name: "journal_fenced_total", Help: "Times another writer took a shard over."},
 	{Name: "journal_unreadable_messages_total", Help: "Messages set aside because they cannot be read."},
 	{Name: "journal_active_shards", Help: "Shards that this process writes."},
+	{Name: "names_entries", Help: "DNS answers remembered, each of one client and one address."},
+	{Name: "names_distinct", Help: "Names in these, counted in each of 16 parts."},
+	{Name: "names_added_total", Help: "Addresses of answers that came, those that were remembered already included."},
+	{Name: "names_removed_total", Help: "Answers forgotten: all were full, a client had too many, an address had too many names.", Labels: []string{"reason"}},
+	{Name: "names_lookups_total", Help: "Look-ups of a flow's name.", Labels: []string{"result"}},
+	{Name: "dnstap_connections", Help: "DNS servers that are connected."},
+	{Name: "dnstap_connections_total", Help: "Connections of DNS servers."},
+	{Name: "dnstap_frames_total", Help: "Frames that DNS servers sent."},
+	{Name: "dnstap_refused_total", Help: "Frames and connections that gave nothing, by reason.", Labels: []string{"reason"}},
+	{Name: "dnstap_messages_total", Help: "DNS messages in the frames, by what became of them.", Labels: []string{"result"}},
+	{Name: "dnstap_answers_total", Help: "Answers put into the journal."},
+	{Name: "dnstap_dropped_answers_total", Help: "Answers that were not, by reason.", Labels: []string{"reason"}},
 	{Name: "store_submitted_records_total", Help: "Records given to the store."},
 	{Name: "store_written_records_total", Help: "Records that are durable."},
 	{Name: "store_pending_records", Help: "Records that wait or are being written."},
@@ -72,6 +91,11 @@ var metricDefs = []metrics.Def{
 	{Name: "store_request_seconds_total", Help: "Time spent in writes."},
 	{Name: "store_failing_writers", Help: "Writers that wait because their last write failed."},
 	{Name: "store_dead_letters_bytes", Help: "Size of the dead-letter file."},
+	{Name: "enrich_prefixes", Help: "Prefixes in the table of origins, by source.", Labels: []string{"source"}},
+	{Name: "enrich_loaded_timestamp_seconds", Help: "When the table of origins was read.", Labels: []string{"source"}},
+	{Name: "enrich_reloads_total", Help: "Times a changed file of origins was read.", Labels: []string{"source"}},
+	{Name: "enrich_failures_total", Help: "Times a changed file of origins was refused.", Labels: []string{"source"}},
+	{Name: "enrich_stale", Help: "Whether the file of origins was refused, and the old table is in use.", Labels: []string{"source"}},
 	{Name: "influxdb_answers_total", Help: "Answers of InfluxDB by status class, none for requests without an answer.", Labels: []string{"class"}},
 	{Name: "influxdb_sent_bytes_total", Help: "Request bodies sent, after compression."},
 	{Name: "files_completed_total", Help: "Line-protocol files completed."},
@@ -86,12 +110,19 @@ func (s *Service) readMetrics(put metrics.Put) {
 		readIngest(s.pipeline.server.Stats(), put)
 		readAppender(s.pipeline.appender.Stats(), put)
 	}
+	if s.pipeline.dnstap != nil {
+		s.pipeline.dnstap.read(put)
+	}
 	if s.pipeline.pool == nil {
 		return
 	}
-	readReader(s.pipeline.reader.Stats(), put)
+	s.pipeline.names.read(put)
+	read := s.pipeline.reader.Stats()
+	readReader(read, put)
+	s.pipeline.rollups.read(read, put)
 	readStore(s.pipeline.pool.Stats(), put)
 	put("store_dead_letters_bytes", float64(s.pipeline.dead.Size()))
+	readOrigins(s.pipeline.origins.Stats(), put)
 	switch w := s.pipeline.writer.(type) {
 	case *influx.Writer:
 		st := w.Stats()
@@ -126,6 +157,7 @@ func readIngest(st ingest.Stats, put metrics.Put) {
 	put("answers_total", float64(st.Answers.Sent), "sent")
 	put("answers_total", float64(st.Answers.Failed), "failed")
 	put("answers_total", float64(st.Answers.Unfit), "unfit")
+	readLegacy(st.Legacy, put)
 	for i, sock := range st.Sockets {
 		labels := []string{strconv.Itoa(i), sock.Local.String()}
 		put("socket_datagrams_total", float64(sock.Datagrams), labels...)
@@ -143,6 +175,26 @@ func readIngest(st ingest.Stats, put metrics.Put) {
 		put("sensor_clock_offset_seconds", sensor.Offset.Seconds(), sensor.ID)
 		if !sensor.LastSeen.IsZero() {
 			put("sensor_last_seen_timestamp_seconds", float64(sensor.LastSeen.UnixMilli())/1e3, sensor.ID)
+		}
+	}
+}
+
+func readLegacy(st ingest.LegacyStats, put metrics.Put) {
+	for outcome, n := range st.Outcomes {
+		put("legacy_datagrams_total", float64(n), legacy.Reason(outcome).String())
+	}
+	for _, v := range []struct {
+		outcome string
+		ingest.Volume
+	}{{"accepted", st.Accepted}, {"queue_full", st.QueueFull}, {"durable", st.Durable}, {"lost", st.Lost}} {
+		put("legacy_records_total", float64(v.Records), v.outcome)
+		put("legacy_packets_total", float64(v.Packets), v.outcome)
+		put("legacy_bytes_total", float64(v.Bytes), v.outcome)
+	}
+	for _, agent := range st.Agents {
+		put("legacy_agent_records_total", float64(agent.Records), agent.ID)
+		if !agent.LastSeen.IsZero() {
+			put("legacy_agent_last_seen_timestamp_seconds", float64(agent.LastSeen.UnixMilli())/1e3, agent.ID)
 		}
 	}
 }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
+	"flowsensor/internal/daemon"
+	"flowsensor/internal/enrich"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
@@ -15,18 +18,22 @@ import (
 	"flowsensor/internal/store/influx"
 )
 
-// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> pool -> writer. What belongs to a role that the
+// pipeline is the collector's parts, wired: sockets -> ingest -> journal -> roll-ups -> pool -> writer. What belongs to a role that the
 // process does not have is nil.
 type pipeline struct {
 	journal  *journal.Journal
 	appender *journal.Appender
 	// role ingest
 	server *ingest.Server
+	dnstap *dnstapFeed // nil where nobody may tell of answers
 	// role write
-	reader *journal.Reader
-	pool   *store.Pool
-	dead   *store.DeadLetters
-	writer writer
+	names   *nameBook
+	reader  *journal.Reader
+	origins *enrich.Origins
+	rollups *rollups
+	pool    *store.Pool
+	dead    *store.DeadLetters
+	writer  writer
 }
 
 // writer is a store.Writer with a life.
@@ -43,7 +50,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.journal, err = journal.Open(c.journal(), log); err != nil {
+	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
+		return nil, configError(err) // another start would find the same
+	} else if err != nil {
 		return nil, err
 	}
 	p.appender = p.journal.Appender(p.appended)
@@ -62,6 +71,9 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 
 // openWrite is the way from the journal to the database.
 func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
+	if p.origins, err = enrich.Open(c.Enrich.enrich(log)); err != nil {
+		return err
+	}
 	if p.dead, err = store.OpenDeadLetters(store.DeadLetterConfig{
 		Path: c.Store.DeadLetters.Path, MaxSize: int64(c.Store.DeadLetters.MaxSize),
 	}); err != nil {
@@ -70,11 +82,17 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.writer, err = newWriter(c.Store, log); err != nil {
 		return err
 	}
-	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Log: log}
+	if p.rollups, err = newRollups(c); err != nil {
+		return err
+	}
+	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Keep: p.rollups.keep, Log: log}
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err
 	}
+	p.names = newNameBook(c.Names)
+	p.rollups.pool, p.rollups.origins, p.rollups.names = p.pool, p.origins, p.names
 	p.reader = p.journal.Reader(p.pool.Submit)
+	p.reader.Gather(p.rollups.gatherer)
 	return nil
 }
 
@@ -84,19 +102,36 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	addresses, err := c.Ingest.addresses()
+	agents, err := newAgents(c, nil)
 	if err != nil {
-		return configError(err)
+		return err
+	}
+	addresses, err := c.Ingest.sockets(log, tryIPv6)
+	if err != nil {
+		return err
+	}
+	if c.Dnstap.Listen != "" {
+		if p.dnstap, err = newDnstapFeed(c, p.appender.Append, log); err != nil {
+			return err
+		}
+	}
+	passed, err := daemon.PassedSockets()
+	if err != nil {
+		return err
+	}
+	if len(passed) > 0 {
+		log.Info("sockets are those that systemd passed: ingest.listen and ingest.processors are not used", "sockets", len(passed))
 	}
 	p.server, err = ingest.Listen(ingest.Config{
-		ID: c.name(), Listen: addresses, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		ID: c.name(), Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
+		Agents: agents,
 	}, opener, log)
 	return err
 }
 
-// appended is where the journal gives its batches back. A report of our own goes nowhere from here.
+// appended is where the journal gives its batches back. One of our own goes nowhere from here.
 func (p *pipeline) appended(b *flow.Batch, o journal.Outcome) {
-	if b.Content != flow.CollectorReadings {
+	if b.Content != flow.CollectorReadings && !strings.HasPrefix(b.Sensor, dnstapMark) {
 		p.server.Settle(b, settled(o))
 	}
 }
@@ -126,21 +161,25 @@ func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
 	}
 }
 
+// keys loads the sensor's keys.
+func (sc *SensorConfig) keys() ([]seal.Key, error) {
+	keys, err := loadKeys(sc.KeyFiles)
+	if err != nil {
+		return nil, fmt.Errorf("sensor %s: %w", sc.ID, err)
+	}
+	return keys, nil
+}
+
 // newOpener loads the keys.
 func newOpener(c Config) (*seal.Opener, error) {
 	var sensors []seal.Sensor
 	var errs []error
 	for _, sc := range c.Sensors {
 		s := seal.Sensor{ID: sc.ID}
-		for _, path := range sc.KeyFiles {
-			key, err := seal.LoadKeyFile(path)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
-				continue
-			}
-			s.Keys = append(s.Keys, key)
-		}
 		var err error
+		if s.Keys, err = sc.keys(); err != nil {
+			errs = append(errs, err)
+		}
 		if s.Prefixes, err = prefixes(sc.Prefixes); err != nil {
 			errs = append(errs, fmt.Errorf("sensor %s: %w", sc.ID, err))
 		}
@@ -149,12 +188,28 @@ func newOpener(c Config) (*seal.Opener, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, configError(err)
 	}
-	opener, err := seal.NewOpener(sensors, seal.Limits{TTL: c.Ingest.TTL.D(), Skew: c.Ingest.Skew.D()})
+	opener, err := seal.NewOpener(sensors, c.Ingest.limits())
 	if err != nil {
 		return nil, configError(err)
 	}
 	return opener, nil
 }
+
+// loadKeys loads the keys of one sender.
+func loadKeys(paths []string) (keys []seal.Key, err error) {
+	var errs []error
+	for _, path := range paths {
+		key, err := seal.LoadKeyFile(path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		keys = append(keys, key)
+	}
+	return keys, errors.Join(errs...)
+}
+
+func (c *IngestConfig) limits() seal.Limits { return seal.Limits{TTL: c.TTL.D(), Skew: c.Skew.D()} }
 
 func newWriter(c StoreConfig, log *slog.Logger) (writer, error) {
 	if c.Kind == kindInflux {
@@ -174,6 +229,9 @@ func opened[W writer](w W, err error) (writer, error) {
 // close lets go of everything that is open. The pool must have been drained.
 func (p *pipeline) close() error {
 	var errs []error
+	if p.dnstap != nil {
+		errs = append(errs, p.dnstap.server.Close())
+	}
 	if p.server != nil {
 		errs = append(errs, p.server.Close())
 	}

@@ -52,15 +52,26 @@ func (c *Config) name() string {
 // maxName leaves room for the '@'.
 const maxName = 62
 
-// batch makes the next batch of readings. Its points never repeat those of the one before, whatever the clock does.
+// batch makes the next batch of readings.
 func (r *reporter) batch(readings []flow.Reading, now time.Time) *flow.Batch {
+	b := r.next(len(readings), now)
+	b.Content, b.Readings = flow.CollectorReadings, readings
+	return b
+}
+
+// answers makes the next batch of DNS answers.
+func (r *reporter) answers(answers []flow.DNSAnswer, now time.Time) *flow.Batch {
+	b := r.next(len(answers), now)
+	b.Content, b.Answers = flow.DNSAnswers, answers
+	return b
+}
+
+// next numbers a batch. Its points never repeat those of the one before, whatever the clock does.
+func (r *reporter) next(points int, now time.Time) *flow.Batch {
 	r.seq++
 	r.base = max(now.UnixNano(), r.base)
-	b := &flow.Batch{
-		Content: flow.CollectorReadings, Sensor: r.name, Boot: r.boot, Seq: r.seq, Floor: r.seq, Base: r.base,
-		Received: now.UnixNano(), Readings: readings,
-	}
-	r.base += int64(len(readings))
+	b := &flow.Batch{Sensor: r.name, Boot: r.boot, Seq: r.seq, Floor: r.seq, Base: r.base, Received: now.UnixNano()}
+	r.base += int64(points)
 	return b
 }
 
@@ -88,7 +99,7 @@ func (s *Service) report(r *reporter, now time.Time) {
 // readings are the meters of the collector and, from what they sent, of each sensor. What they count, they count since the
 // collector started:
 //
-//	datagrams = accepted + refused + probes
+//	datagrams = accepted + legacy + refused + probes
 //	accepted_records = durable_records + lost_records + what is on its way into the journal
 //	read_records = written_records + dead_lettered_records + left_records + what is being written
 func (s *Service) readings() []flow.Reading {
@@ -107,6 +118,12 @@ func (s *Service) readings() []flow.Reading {
 	m.volume("durable", st.Durable)
 	m.volume("lost", st.Lost)
 	m.volume("queue_full", st.QueueFull)
+	if len(st.Legacy.Agents) > 0 {
+		m.volume("legacy_accepted", st.Legacy.Accepted)
+		m.volume("legacy_durable", st.Legacy.Durable)
+		m.volume("legacy_lost", st.Legacy.Lost)
+		m.volume("legacy_queue_full", st.Legacy.QueueFull)
+	}
 	for _, sock := range st.Sockets {
 		m["kernel_drops"] += sock.KernelDrops
 	}
@@ -151,11 +168,13 @@ func (m meters) outcomes(all *[ingest.Reasons]uint64) {
 		switch {
 		case reason == ingest.ReasonAccepted:
 			m["accepted"] = n
+		case reason == ingest.ReasonLegacy:
+			m["legacy"] = n
 		case n > 0:
 			m["refused_"+reason.String()] = n
 		}
 	}
-	m["refused"] = m["datagrams"] - m["accepted"]
+	m["refused"] = m["datagrams"] - m["accepted"] - m["legacy"]
 }
 
 func (m meters) volume(name string, v ingest.Volume) {

@@ -13,6 +13,8 @@ import (
 	"flowsensor/internal/build"
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
+	"flowsensor/internal/enrich"
+	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
 )
 
@@ -27,24 +29,25 @@ type Service struct {
 	log      *slog.Logger
 	pipeline *pipeline
 	page     *daemon.Page
+	started  time.Time
 	failed   chan error
 
 	reporter       *reporter
 	reportsSkipped atomic.Uint64
 
-	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports context.CancelFunc
+	stopIngest, stopAppend, stopRead, stopPool, stopPage, stopReports, stopOrigins context.CancelFunc
 
-	ingest, appending, reading, pool, pages, reports sync.WaitGroup
+	ingest, appending, reading, pool, pages, reports, origins sync.WaitGroup
 }
 
 // NewService makes a collector that is not running yet. path is where Reload finds the configuration.
 func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger) *Service {
-	return &Service{path: path, config: c, monitor: monitor, log: log, failed: make(chan error, 1)}
+	return &Service{path: path, config: c, monitor: monitor, log: log, started: time.Now(), failed: make(chan error, 1)}
 }
 
 // Run is `flow-collector run`: the daemon, until it is told to stop.
 func Run(ctx context.Context, path string) error {
-	c, err := Load(path)
+	c, err := loadWithKeys(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -59,15 +62,33 @@ func Run(ctx context.Context, path string) error {
 	})
 }
 
-// Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults.
+// Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults, behind
+// comments on what in it is without effect.
 func Check(path string, out io.Writer) error {
-	c, err := Load(path)
+	c, err := loadWithKeys(path)
 	if err != nil {
 		return configError(err)
 	}
 	if c.ingests() {
 		if _, err := newOpener(c); err != nil {
 			return err
+		}
+		if _, err := newAgents(c, nil); err != nil {
+			return err
+		}
+	}
+	_, warnings, err := newRules(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		if _, err := fmt.Fprintf(out, "# warning: %v\n", w); err != nil {
+			return err
+		}
+	}
+	if c.writes() {
+		if _, err := enrich.Open(c.Enrich.enrich(nil)); err != nil {
+			return located(path, err)
 		}
 	}
 	return config.Write(out, c)
@@ -77,10 +98,10 @@ func Check(path string, out io.Writer) error {
 func (s *Service) Start(ctx context.Context) error {
 	p, err := newPipeline(s.config, s.log)
 	if err != nil {
-		return err
+		return located(s.path, err)
 	}
 	s.pipeline = p
-	handler := metrics.Handler("flow_collector", metricDefs, s.readMetrics)
+	handler := metrics.Handler("flow_collector", Metrics(), s.readMetrics)
 	if s.page, err = daemon.NewPage(s.config.HTTP.Listen, handler, s.monitor.Healthy); err != nil {
 		return errors.Join(err, p.close())
 	}
@@ -97,8 +118,13 @@ func (s *Service) Start(ctx context.Context) error {
 	s.reports.Go(func() { s.reporting(reporting, s.reporter) })
 	s.appending.Go(func() { s.fail(p.appender.Run(appending)) })
 	if p.pool != nil {
-		s.pool.Go(func() { s.fail(p.pool.Run(writing)) })
+		s.watchWriters()
+		s.pool.Go(func() {
+			defer s.forgetWriters()
+			s.fail(p.pool.Run(writing))
+		})
 		s.reading.Go(func() { s.fail(p.reader.Run(reading)) })
+		s.followOrigins(life)
 	}
 	if p.server != nil {
 		for i, sock := range p.server.Stats().Sockets {
@@ -106,9 +132,27 @@ func (s *Service) Start(ctx context.Context) error {
 		}
 		s.ingest.Go(func() { s.fail(p.server.Run(receiving, p.sink)) })
 	}
+	if p.dnstap != nil {
+		s.ingest.Go(func() { s.fail(p.dnstap.run(receiving)) })
+	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
+	s.pages.Go(s.statusTask(serving))
 	return nil
 }
+
+func (s *Service) watchWriters() {
+	for i := range s.pipeline.pool.Writers() {
+		s.monitor.Watch(writerName(i), func() uint64 { return s.pipeline.pool.Turns(i) })
+	}
+}
+
+func (s *Service) forgetWriters() {
+	for i := range s.pipeline.pool.Writers() {
+		s.monitor.Forget(writerName(i))
+	}
+}
+
+func writerName(i int) string { return fmt.Sprintf("writer %d", i) }
 
 func (s *Service) fail(err error) {
 	if err == nil {
@@ -158,6 +202,15 @@ func (s *Service) stopWriting(ctx context.Context) {
 	_ = s.pipeline.pool.Drain(ctx) // what it gives up stays in the journal
 	s.stopPool()
 	s.pool.Wait()
+	s.stopOrigins()
+	s.origins.Wait()
+}
+
+// followOrigins reads the files of origins again when they change, until stopOrigins.
+func (s *Service) followOrigins(life context.Context) {
+	following, stop := context.WithCancel(life)
+	s.stopOrigins = stop
+	s.origins.Go(func() { s.pipeline.origins.Run(following) })
 }
 
 // ledger is what the processed records come to. What was given up at the end stands in the journal still.
@@ -170,7 +223,8 @@ func (s *Service) ledger() (l ledger) {
 	p := s.pipeline
 	if p.server != nil {
 		in := p.server.Stats()
-		l.received, l.refused = in.Accepted.Records+in.QueueFull.Records, in.QueueFull.Records
+		l.refused = in.QueueFull.Records + in.Legacy.QueueFull.Records
+		l.received = in.Accepted.Records + in.Legacy.Accepted.Records + l.refused
 		l.appended = p.appender.Stats().Appended.Records
 	}
 	if p.pool != nil {
@@ -200,9 +254,10 @@ func (s *Service) Status() string {
 		l.received, sensors, l.refused, l.written, kept.Bytes, kept.Age.Round(time.Second))
 }
 
-// Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials.
+// Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials,
+// and at the end of the windows under way networks, roles and roll-ups.
 func (s *Service) Reload(context.Context) error {
-	next, err := Load(s.path)
+	next, err := loadWithKeys(s.path)
 	if err != nil {
 		return err
 	}
@@ -210,7 +265,17 @@ func (s *Service) Reload(context.Context) error {
 	if err != nil {
 		return err
 	}
+	setup, err := newRollupSetup(next)
+	if err != nil {
+		return err
+	}
 	// A role that the process does not have has nothing to reload.
+	var agents *legacy.Agents
+	if s.pipeline.server != nil {
+		if agents, err = newAgents(next, s.pipeline.server.Agents()); err != nil {
+			return err
+		}
+	}
 	if w, ok := s.pipeline.writer.(interface{ Reload() error }); ok {
 		if err := w.Reload(); err != nil {
 			return err
@@ -218,10 +283,16 @@ func (s *Service) Reload(context.Context) error {
 	}
 	if s.pipeline.server != nil {
 		s.pipeline.server.SetOpener(opener)
+		s.pipeline.server.SetAgents(agents)
 	}
 	s.config.Sensors, s.config.Ingest.TTL, s.config.Ingest.Skew = next.Sensors, next.Ingest.TTL, next.Ingest.Skew
+	s.config.LegacyAgents = next.LegacyAgents
+	if s.pipeline.rollups != nil {
+		s.pipeline.rollups.use(setup)
+	}
+	s.config.Networks, s.config.RoleRules, s.config.ServicePorts, s.config.Rollup = next.Networks, next.RoleRules, next.ServicePorts, next.Rollup
 	if changed := config.Differences(s.config, next); len(changed) > 0 {
-		s.log.Warn("sensors, keys and clock limits were read again; other changes need a restart", "sections", changed)
+		s.log.Warn("sensors, keys, clock limits, networks, roles and roll-ups were read again; other changes need a restart", "sections", changed)
 	}
 	return nil
 }

@@ -17,7 +17,13 @@ import (
 	"flowsensor/internal/seal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childConfig); path != "" {
+		child(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // configured writes a key and a configuration, and loads it.
 func configured(t *testing.T, more string) (string, collector.Config) {
@@ -25,7 +31,7 @@ func configured(t *testing.T, more string) (string, collector.Config) {
 	dir := t.TempDir()
 	writeKey(t, filepath.Join(dir, "key"))
 	path := filepath.Join(dir, "collector.toml")
-	text := fmt.Sprintf("state_dir = %q\n[[sensor]]\nid = \"edge-1\"\nkey_files = [%q]\n[ingest]\nlisten = [\"127.0.0.1:0\"]\n[http]\nlisten = \"\"\n%s",
+	text := fmt.Sprintf("state_dir = %q\n[[sensor]]\nid = \"edge-1\"\nkey_files = [%q]\n[ingest]\nlisten = [\"127.0.0.1:0\"]\n[http]\nlisten = \"\"\n[status]\nsocket = \"\"\n%s",
 		dir, filepath.Join(dir, "key"), more)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -7,13 +7,17 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/dnstap"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
+	"flowsensor/internal/store"
 )
 
 const (
 	maxProcessors = 256
 	maxClock      = time.Hour
 	minQueue      = 8192
+	maxFailures   = 1_000_000
 )
 
 func (c *Config) validate(doc *config.Document) {
@@ -29,16 +33,33 @@ func (c *Config) validate(doc *config.Document) {
 	doc.Check("report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	c.validateRoles(doc)
 	if c.ingests() {
-		c.validateSensors(doc)
+		if len(c.Sensors)+len(c.LegacyAgents) == 0 {
+			doc.Checkf("sensor", "no sensor may send: `flow-collector sensor add` adds one")
+		}
+		c.validateLegacyAgents(doc)
 	}
 	c.Ingest.validate(doc)
+	c.validateAttribution(doc)
+	c.validateRollup(doc)
 	doc.Check("journal", c.journal().Validate())
+	doc.Check("names", c.Names.names().Validate())
+	c.Dnstap.validate(doc)
+	c.Enrich.validate(doc)
 	c.Store.validate(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
+	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
+}
+
+func (c *DnstapConfig) validate(doc *config.Document) {
+	if c.Listen != "" {
+		_, _, err := dnstap.ParseListen(c.Listen)
+		doc.Check("dnstap.listen", err)
+	}
+	doc.Check("dnstap.max_failures", config.Between(c.MaxFailures, 0, maxFailures))
 }
 
 func (c *Config) validateRoles(doc *config.Document) {
@@ -50,27 +71,6 @@ func (c *Config) validateRoles(doc *config.Document) {
 		doc.Checkf("roles", "the process would do nothing: want \"ingest\", \"write\" or both")
 	case c.ingests() != c.writes() && c.Journal.URL == "":
 		doc.Checkf("roles", "one role alone needs a journal that the other role reaches too: set journal.url")
-	}
-}
-
-func (c *Config) validateSensors(doc *config.Document) {
-	if len(c.Sensors) == 0 {
-		doc.Checkf("sensor", "no sensor may send: add [[sensor]] with id and key_files")
-	}
-	seen := make(map[string]bool)
-	for i, s := range c.Sensors {
-		at := fmt.Sprintf("sensor[%d].", i)
-		doc.Check(at+"id", seal.ValidID(s.ID))
-		if seen[s.ID] {
-			doc.Checkf(at+"id", "%q stands twice", s.ID)
-		}
-		seen[s.ID] = true
-		if n := len(s.KeyFiles); n == 0 || n > seal.MaxKeys {
-			doc.Checkf(at+"key_files", "%d files: want 1 to %d, the newest key first", n, seal.MaxKeys)
-		}
-		if _, err := prefixes(s.Prefixes); err != nil {
-			doc.Check(at+"prefixes", err)
-		}
 	}
 }
 
@@ -123,19 +123,27 @@ func (c *IngestConfig) addresses() ([]netip.AddrPort, error) {
 }
 
 func (c *StoreConfig) validate(doc *config.Document) {
-	doc.Check("store", c.pool().Validate())
+	checkTable(doc, "store", c.pool().Validate())
 	if c.Queue < minQueue {
 		doc.Checkf("store.queue", "%d records: want %d or more, which is the longest batch", c.Queue, minQueue)
 	}
 	doc.Check("store.kind", config.OneOf(c.Kind, kindFiles, kindInflux))
 	doc.Check("store.files.compression", config.OneOf(c.Files.Compression, "none", "gzip"))
 	if c.Kind == kindFiles {
-		doc.Check("store.files", c.files().Validate())
+		checkTable(doc, "store.files", c.files().Validate())
 	}
 	if c.Kind == kindInflux {
-		doc.Check("store.influxdb", c.InfluxDB.influx().Validate())
+		checkTable(doc, "store.influxdb", c.InfluxDB.influx().Validate())
 	}
 	if c.DeadLetters.MaxSize < 4<<10 {
 		doc.Checkf("store.dead_letters.max_size", "%s: want 4KiB or more", c.DeadLetters.MaxSize)
 	}
+}
+
+// checkTable notes the error of a table at the key that it names.
+func checkTable(doc *config.Document, table string, err error) {
+	if keyed, ok := errors.AsType[store.KeyError](err); ok {
+		table += "." + keyed.Key
+	}
+	doc.Check(table, err)
 }

@@ -128,11 +128,17 @@ func keysAt(t reflect.Type, path []string) []string {
 // IsDefined reports whether the file sets the key (dotted path), as opposed to leaving the default.
 func (d *Document) IsDefined(path string) bool { return d.meta.IsDefined(strings.Split(path, ".")...) }
 
+// Where gives the place of the key as `file:line`; path is as for Check.
+func (d *Document) Where(path string) string { return fmt.Sprintf("%s:%d", d.name, d.Line(path)) }
+
+// Line gives the line that the key is set on; see Where. A key that is not set has that of the table it would stand in.
+func (d *Document) Line(path string) int { return d.line(parsePath(path)) }
+
 // Check notes a refusal of the key unless err is nil. path is dotted; an element of an array of tables is named by its
 // index: `sensor[2].key_files`. The refusals of all calls come back from Err.
 func (d *Document) Check(path string, err error) {
 	if err != nil {
-		d.errs = append(d.errs, fmt.Errorf("%s:%d: %s: %w", d.name, d.line(parsePath(path)), path, err))
+		d.errs = append(d.errs, fmt.Errorf("%s: %s: %w", d.Where(path), path, err))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // Page is the loopback page: /metrics for Prometheus and /healthz for whoever asks whether the daemon works.
 type Page struct {
 	listener net.Listener
-	server   *http.Server
+	handler  http.Handler
 }
 
 // NewPage listens on address; "" gives nil, which serves nothing. healthy says why the daemon is not healthy, nil when
@@ -35,10 +35,7 @@ func NewPage(address string, metrics http.Handler, healthy func() error) (*Page,
 		}
 		_, _ = io.WriteString(w, "ok\n") // the peer is gone: nothing to tell it
 	})
-	return &Page{listener: listener, server: &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-	}}, nil
+	return &Page{listener: listener, handler: mux}, nil
 }
 
 // Addr is the address the page is served on, "" when there is none.
@@ -55,9 +52,18 @@ func (p *Page) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	stop := context.AfterFunc(ctx, func() { _ = p.server.Close() }) // Serve reports what matters
+	return Serve(ctx, p.listener, p.handler)
+}
+
+// Serve answers HTTP requests, bounded in time and size, until ctx ends; then the listener and all connections are closed.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // Serve reports what matters
 	defer stop()
-	if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("http: %w", err)
 	}
 	return nil

@@ -47,7 +47,7 @@ func (b *Batcher) WaitForRoom(ctx context.Context) { b.waits, b.patience = true,
 // or dropped and counted where the queue is full. A record that comes after Close is handed over at once, alone.
 func (b *Batcher) Add(r *flow.Record) {
 	c := b.chunk
-	if len(c.records) == 0 {
+	if c.empty() {
 		b.oldest = b.now
 	}
 	c.records = append(c.records, *r)
@@ -59,12 +59,25 @@ func (b *Batcher) Add(r *flow.Record) {
 	}
 }
 
+// AddAnswer copies a DNS answer, under the rules of Add; what its slices hold must not change any more.
+func (b *Batcher) AddAnswer(a *flow.DNSAnswer) {
+	c := b.chunk
+	if c.empty() {
+		b.oldest = b.now
+	}
+	c.answers = append(c.answers, *a)
+	b.total.Answers++
+	if len(c.answers) >= BatchRecords || b.closed {
+		b.handOver()
+	}
+}
+
 // Flush hands over the records when the oldest may have waited its share of the flush interval. The worker calls it
 // several times per interval, also while idle. now is the worker's monotonic time in nanoseconds, of any origin.
 func (b *Batcher) Flush(now int64) {
 	b.now = now
 	switch {
-	case len(b.chunk.records) == 0:
+	case b.chunk.empty():
 	case now-b.oldest >= b.share:
 		b.handOver()
 	default:
@@ -77,7 +90,7 @@ func (b *Batcher) Close() {
 	if b.closed {
 		return
 	}
-	if len(b.chunk.records) > 0 {
+	if !b.chunk.empty() {
 		b.handOver()
 	}
 	b.closed = true
@@ -97,7 +110,7 @@ func (b *Batcher) handOver() {
 	next, reason := b.room()
 	if next == nil {
 		b.lost[reason].add(c.sum)
-		c.records, c.sum = c.records[:0], Amount{}
+		c.reset()
 		return
 	}
 	b.chunk = next

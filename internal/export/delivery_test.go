@@ -36,6 +36,7 @@ type far struct {
 	hold    func(*flow.Batch)                // instead, when set: to be settled later
 	batches map[identity]int64               // base
 	records map[uint64]int                   // by their unique Bytes: in how many identities
+	answers map[string]int                   // by their unique questions, likewise
 	sum     export.Amount
 	again   int // identities that came more than once
 }
@@ -44,7 +45,7 @@ func newFar(tb testing.TB, keys ...seal.Key) *far {
 	tb.Helper()
 	f := &far{
 		t: tb, addr: netip.MustParseAddrPort("127.0.0.1:0"), keys: keys, log: &syncBuffer{},
-		batches: make(map[identity]int64), records: make(map[uint64]int),
+		batches: make(map[identity]int64), records: make(map[uint64]int), answers: make(map[string]int),
 	}
 	f.start()
 	tb.Cleanup(f.stop)
@@ -125,6 +126,10 @@ func (f *far) store(b *flow.Batch) {
 		f.records[r.Bytes]++
 		f.sum = f.sum.Plus(export.Amount{Records: 1, Packets: r.Packets, Bytes: r.Bytes})
 	}
+	for i := range b.Answers {
+		f.answers[b.Answers[i].Question]++
+		f.sum.Answers++
+	}
 }
 
 // has gives what is stored.
@@ -148,6 +153,11 @@ func (f *far) once() {
 	for record, n := range f.records {
 		if n != 1 {
 			f.t.Errorf("record %d is stored %d times", record, n)
+		}
+	}
+	for question, n := range f.answers {
+		if n != 1 {
+			f.t.Errorf("the answer to %s is stored %d times", question, n)
 		}
 	}
 }

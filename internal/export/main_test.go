@@ -115,7 +115,8 @@ func open(tb testing.TB, datagrams [][]byte, keys ...seal.Key) []arrival {
 			tb.Fatalf("datagram %d: %v", i, err)
 		}
 		a.header = h
-		if err := wire.ParseFlows(body, &a.batch); err != nil {
+		content, _ := h.Kind.Content()
+		if err := wire.Parse(content, body, &a.batch); err != nil {
 			tb.Fatalf("datagram %d: %v", i, err)
 		}
 		out = append(out, a)

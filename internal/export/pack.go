@@ -39,6 +39,7 @@ type packer struct {
 	fitted      time.Time
 	encoder     *wire.FlowsEncoder
 	sum         Amount // of the records in encoder
+	answers     *wire.DNSEncoder
 	body        []byte
 	again       flow.Batch // a batch to encode anew
 }
@@ -47,6 +48,9 @@ type packer struct {
 func (p *packer) pack(ctx context.Context, c *chunk) {
 	for i := range c.records {
 		p.add(ctx, &c.records[i], c.iface)
+	}
+	for i := range c.answers {
+		p.addAnswer(ctx, &c.answers[i])
 	}
 }
 
@@ -71,16 +75,29 @@ func (p *packer) refuse(r *flow.Record, err error) {
 	p.counters.fail(fmt.Errorf("record: %w", err))
 }
 
-func amountOf(r *flow.Record) Amount { return Amount{1, r.Packets, r.Bytes} }
+func amountOf(r *flow.Record) Amount { return Amount{Records: 1, Packets: r.Packets, Bytes: r.Bytes} }
 
-// ship sends what is in the encoder, if anything, and counts it as sent or lost.
+// holds reports whether anything waits for its datagram to fill.
+func (p *packer) holds() bool { return p.encoder.Len()+p.answers.Len() > 0 }
+
+// ship sends what is in the encoders, if anything, and counts it as sent or lost.
 func (p *packer) ship(ctx context.Context) {
-	if p.encoder.Len() == 0 {
+	if !p.holds() {
 		return
 	}
 	if p.out != nil {
 		p.stash()
 		p.out.pump(ctx, time.Now())
+		return
+	}
+	if answers := p.answersParcel(); answers != nil {
+		defer p.sendOnce(ctx, answers) // when the other encoder is empty, too, since it may have to be made anew
+	}
+	p.shipRecords(ctx)
+}
+
+func (p *packer) shipRecords(ctx context.Context) {
+	if p.encoder.Len() == 0 {
 		return
 	}
 	b, l := p.send(ctx)
@@ -91,8 +108,11 @@ func (p *packer) ship(ctx context.Context) {
 	p.settle(b, l)
 }
 
-// stash makes a batch of what is in the encoder and gives it to the outbox, which sends it when it may.
+// stash makes batches of what is in the encoders and gives them to the outbox, which sends them when it may.
 func (p *packer) stash() {
+	if answers := p.answersParcel(); answers != nil {
+		p.out.offer(answers)
+	}
 	if p.encoder.Len() == 0 {
 		return
 	}
@@ -113,6 +133,9 @@ func (p *packer) parcel(e *wire.FlowsEncoder, base int64, sum Amount) *parcel {
 func (p *packer) split(whole *parcel) (parts []*parcel) {
 	if whole.kind == wire.Report {
 		return p.splitReport(whole)
+	}
+	if whole.kind == wire.DNS {
+		return p.splitAnswers(whole)
 	}
 	if err := wire.ParseFlows(whole.body, &p.again); err != nil {
 		p.settle(batch{sum: whole.sum}, loss{MessageSize, fmt.Errorf("read back a batch: %w", err)})
@@ -228,7 +251,7 @@ func (p *packer) refit() {
 }
 
 // fit sets the length of datagrams to what the configuration, the address family and the path allow, but not below what
-// one record needs. The encoder must be empty.
+// one record needs. The encoders must be empty.
 func (p *packer) fit() {
 	limit := p.maxDatagram - (p.link.headers - headersV4)
 	limit = max(min(limit, p.link.payloadLimit()), leastDatagram(len(p.id)))
@@ -237,5 +260,6 @@ func (p *packer) fit() {
 	}
 	p.limit = limit
 	p.encoder = wire.NewFlowsEncoder(bodyLimit(limit, len(p.id)))
+	p.answers = wire.NewDNSEncoder(bodyLimit(limit, len(p.id)))
 	p.counters.maxDatagram.Store(int64(limit))
 }

@@ -10,10 +10,11 @@ import (
 // BatchRecords is how many records a Batcher hands over at once.
 const BatchRecords = 256
 
-// chunk is what a worker hands over: up to BatchRecords records of one interface. It belongs to whoever took it out of
+// chunk is what a worker hands over: up to BatchRecords records of one interface, and as many DNS answers. It belongs to whoever took it out of
 // a channel; its memory goes round between the Batchers, the queue and the sender and is never given up.
 type chunk struct {
 	records []flow.Record
+	answers []flow.DNSAnswer // room for them is made when the first one comes
 	iface   string
 	sum     Amount
 }
@@ -44,13 +45,20 @@ func newQueue(capacity int) *queue {
 	return q
 }
 
+func (c *chunk) empty() bool { return len(c.records)+len(c.answers) == 0 }
+
+func (c *chunk) reset() {
+	clear(c.answers) // of the names they hold
+	c.records, c.answers, c.sum = c.records[:0], c.answers[:0], Amount{}
+}
+
 func newChunk() *chunk {
 	return &chunk{records: make([]flow.Record, 0, BatchRecords)}
 }
 
 // recycle gives a chunk back; there is always room.
 func (q *queue) recycle(c *chunk) {
-	c.records, c.sum = c.records[:0], Amount{}
+	c.reset()
 	q.free <- c
 }
 

@@ -28,28 +28,30 @@ func (p *packer) report(ctx context.Context, readings []flow.Reading) {
 			p.out.offer(part)
 			continue
 		}
-		p.sendReport(ctx, part)
+		p.sendOnce(ctx, part)
 	}
 	if p.out != nil {
 		p.out.pump(ctx, time.Now())
 	}
 }
 
-// sendReport sends a batch of readings once.
-func (p *packer) sendReport(ctx context.Context, part *parcel) {
+// sendOnce sends a batch that nothing keeps.
+func (p *packer) sendOnce(ctx context.Context, part *parcel) {
 	seq := p.seq + 1
 	wire.Renumber(part.body, wire.Numbers{
 		Boot: p.header.Boot, Seq: seq, Floor: max(seq, floorBehind) - floorBehind + 1, Base: part.base,
 	})
-	_, err := p.transmit(ctx, p.sealer.Load(), &batch{kind: wire.Report, body: part.body})
+	b := batch{kind: part.kind, body: part.body, sum: part.sum}
+	reason, err := p.transmit(ctx, p.sealer.Load(), &b)
+	p.settle(b, loss{reason, err})
 	switch {
 	case err == nil:
 		p.seq = seq
 	case errors.Is(err, errTooBig):
 		p.counters.tooBig.Add(1)
-		p.refit() // the next report is made to measure
-	default:
-		p.counters.fail(err)
+		if !p.holds() {
+			p.refit() // the next one is made to measure
+		}
 	}
 }
 

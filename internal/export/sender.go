@@ -205,7 +205,7 @@ func (s *Sender) loop(ctx context.Context) {
 		case now := <-check.C:
 			s.check(sending, now)
 		}
-		if !armed && p.encoder.Len() > 0 {
+		if !armed && p.holds() {
 			armed = true
 			flush.Reset(hold(s.cfg.FlushInterval))
 		}

@@ -44,7 +44,7 @@ type spoolEntry struct {
 
 // Layout of a batch: checksum of what follows, kind, sum, body. Of its identity: checksum, boot, seq.
 const (
-	entryHead = 4 + 1 + 3*8
+	entryHead = 4 + 1 + 4*8
 	sentSize  = 4 + 2*8
 	// entryCost is what an entry takes beside its body: keys, heads, and the two buckets' bookkeeping.
 	entryCost = entryHead + sentSize + 64
@@ -62,7 +62,7 @@ func withSum(b []byte) []byte {
 
 func (e *spoolEntry) encode() []byte {
 	b := append(make([]byte, 4, entryHead+len(e.body)), byte(e.kind))
-	for _, n := range [...]uint64{e.sum.Records, e.sum.Packets, e.sum.Bytes} {
+	for _, n := range [...]uint64{e.sum.Records, e.sum.Packets, e.sum.Bytes, e.sum.Answers} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	return withSum(append(b, e.body...))
@@ -83,7 +83,9 @@ func decodeEntry(key, value, sent []byte) (e spoolEntry, err error) {
 		return e, errSpoolEntry
 	}
 	e.kind, e.base = wire.Kind(value[4]), int64(binary.BigEndian.Uint64(key))
-	e.sum = Amount{binary.BigEndian.Uint64(value[5:]), binary.BigEndian.Uint64(value[13:]), binary.BigEndian.Uint64(value[21:])}
+	e.sum = Amount{
+		binary.BigEndian.Uint64(value[5:]), binary.BigEndian.Uint64(value[13:]), binary.BigEndian.Uint64(value[21:]), binary.BigEndian.Uint64(value[29:]),
+	}
 	e.body = append([]byte(nil), value[entryHead:]...)
 	if sent != nil {
 		e.boot, e.seq = binary.BigEndian.Uint64(sent[4:]), binary.BigEndian.Uint64(sent[12:])
@@ -119,6 +121,9 @@ func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, e
 	if err == nil {
 		return s, sent, nil
 	}
+	if errors.Is(err, ErrFormat) {
+		return nil, nil, err
+	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("spool %s: %w (the sensor's user must be able to write there)", s.path, err)
 	}
@@ -143,7 +148,7 @@ func (s *spool) open() (sent []spoolSent, err error) {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			_, err := tx.CreateBucketIfNotExists(batchBucket)
 			_, also := tx.CreateBucketIfNotExists(sentBucket)
-			return errors.Join(err, also)
+			return errors.Join(err, also, s.checkFormat(tx))
 		})
 	})
 	if err == nil {

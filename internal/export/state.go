@@ -54,7 +54,7 @@ const (
 
 // encode has a checksum, because a wrong but plausible mark would cost the uniqueness of the points.
 func (s state) encode() []byte {
-	text := fmt.Sprintf("flow-sensor export state 1\nboot %d\nstamp %d\nend %s\n", s.boot, s.stamp, s.end)
+	text := fmt.Sprintf(stateHead+"1\nboot %d\nstamp %d\nend %s\n", s.boot, s.stamp, s.end)
 	return fmt.Appendf(nil, "%scrc32c %08x\n", text, crc32.Checksum([]byte(text), crc32.MakeTable(crc32.Castagnoli)))
 }
 
@@ -62,7 +62,7 @@ func (s state) encode() []byte {
 func decodeState(b []byte) (state, error) {
 	var s state
 	var sum uint32
-	_, err := fmt.Sscanf(string(b), "flow-sensor export state 1\nboot %d\nstamp %d\nend %s\ncrc32c %x\n", &s.boot, &s.stamp, &s.end, &sum)
+	_, err := fmt.Sscanf(string(b), stateHead+"1\nboot %d\nstamp %d\nend %s\ncrc32c %x\n", &s.boot, &s.stamp, &s.end, &sum)
 	if err != nil || string(b) != string(s.encode()) || s.end != running && s.end != clean || s.boot > uint64(flow.MaxTime) || s.stamp < 0 || s.stamp > flow.MaxTime {
 		return state{}, errDamaged
 	}
@@ -127,6 +127,9 @@ func (f *stateFile) read() (state, error) {
 	b, err := io.ReadAll(io.LimitReader(file, 4096))
 	if err := errors.Join(err, file.Close()); err != nil {
 		return state{}, fmt.Errorf("state file: %w", err)
+	}
+	if err := stateVersion(f.path, b); err != nil {
+		return state{}, err
 	}
 	s, err := decodeState(b)
 	if err == nil {

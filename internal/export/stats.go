@@ -39,19 +39,21 @@ func (r Reason) String() string {
 	return fmt.Sprintf("Reason(%d)", uint8(r))
 }
 
-// Amount is what a line of the ledger counts: records, and the packets and bytes in them.
+// Amount is what a line of the ledger counts: records, and the packets and bytes in them; and DNS answers, which go the same
+// way.
 type Amount struct {
 	Records, Packets, Bytes uint64
+	Answers                 uint64
 }
 
 // Plus gives the sum of two amounts.
 func (a Amount) Plus(b Amount) Amount {
-	return Amount{a.Records + b.Records, a.Packets + b.Packets, a.Bytes + b.Bytes}
+	return Amount{a.Records + b.Records, a.Packets + b.Packets, a.Bytes + b.Bytes, a.Answers + b.Answers}
 }
 
 // Minus gives the difference of two amounts; b must be part of a.
 func (a Amount) Minus(b Amount) Amount {
-	return Amount{a.Records - b.Records, a.Packets - b.Packets, a.Bytes - b.Bytes}
+	return Amount{a.Records - b.Records, a.Packets - b.Packets, a.Bytes - b.Bytes, a.Answers - b.Answers}
 }
 
 // Endpoints are the two ends of the sender's socket.
@@ -123,13 +125,14 @@ func (s *Stats) DroppedTotal() Amount {
 
 // tally is an Amount that one or several goroutines add to while others read.
 type tally struct {
-	records, packets, bytes atomic.Uint64
+	records, packets, bytes, answers atomic.Uint64
 }
 
 func (t *tally) add(a Amount) {
 	t.records.Add(a.Records)
 	t.packets.Add(a.Packets)
 	t.bytes.Add(a.Bytes)
+	t.answers.Add(a.Answers)
 }
 
 // store publishes the owner's running total.
@@ -137,10 +140,11 @@ func (t *tally) store(a Amount) {
 	t.records.Store(a.Records)
 	t.packets.Store(a.Packets)
 	t.bytes.Store(a.Bytes)
+	t.answers.Store(a.Answers)
 }
 
 func (t *tally) load() Amount {
-	return Amount{t.records.Load(), t.packets.Load(), t.bytes.Load()}
+	return Amount{t.records.Load(), t.packets.Load(), t.bytes.Load(), t.answers.Load()}
 }
 
 // counters are written by the sender's goroutine (dropped also by the workers) and read by Stats.

@@ -85,4 +85,6 @@ type Packet struct {
 	TCPFlags uint16
 	// VLAN and VLANInner are the outermost two tags, whether or not they are part of the key.
 	VLAN, VLANInner VLAN
+	// Fragment is set for a part of a fragmented datagram, the first one too.
+	Fragment bool
 }

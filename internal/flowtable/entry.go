@@ -83,6 +83,20 @@ func (t *Table) export(e *hot, c *cold, reason flow.EndReason) {
 		return
 	}
 	r := &t.record
+	t.read(r, e, c)
+	r.EndReason = reason
+
+	t.counts[records]++
+	t.counts[recordPackets] += r.Packets
+	t.counts[recordBytes] += r.Bytes
+	t.counts[emitted+int(reason)]++
+	e.bytes, e.packets, c.bytesCarry, c.packetsCarry = 0, 0, 0, 0
+	e.flags &^= recordFlags
+	t.emit(r)
+}
+
+// read gives an entry's record as it stands, but for the reason to export it.
+func (t *Table) read(r *flow.Record, e *hot, c *cold) {
 	r.Src, r.Dst = e.src, e.dst
 	r.IfIndex, r.SrcPort, r.DstPort = uint32(e.ports>>32), uint16(e.ports>>16), uint16(e.ports)
 	r.Key.VLAN, r.Key.VLANInner = flow.VLAN(e.rest>>48), flow.VLAN(e.rest>>32)
@@ -93,13 +107,4 @@ func (t *Table) export(e *hot, c *cold, reason flow.EndReason) {
 	r.TCPFlags = e.flags & recordFlags
 	r.Handshake = uint8(e.flags>>handshakeShift) & (flow.SawSYN | flow.SawSYNACK)
 	r.VLAN, r.VLANInner = c.vlan, c.vlanInner
-	r.EndReason = reason
-
-	t.counts[records]++
-	t.counts[recordPackets] += r.Packets
-	t.counts[recordBytes] += r.Bytes
-	t.counts[emitted+int(reason)]++
-	e.bytes, e.packets, c.bytesCarry, c.packetsCarry = 0, 0, 0, 0
-	e.flags &^= recordFlags
-	t.emit(r)
 }

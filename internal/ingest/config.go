@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"flowsensor/internal/flow"
+	"flowsensor/internal/legacy"
 	"flowsensor/internal/seal"
 )
 
@@ -34,6 +35,8 @@ type Config struct {
 	// Conns are UDP sockets opened elsewhere (systemd's socket activation). Where there are any, Listen and Processors say
 	// nothing: each gets one goroutine. Listen takes them over and closes them, also when it fails.
 	Conns []net.PacketConn
+	// Agents are those of older systems that may send bare tokens; nil is none.
+	Agents *legacy.Agents
 	// Processors is the number of sockets bound to each address (SO_REUSEPORT), each with a goroutine that does all the
 	// work of its datagrams. The senders are spread over them by the kernel. 0 means one for each CPU.
 	Processors int

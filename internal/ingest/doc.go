@@ -14,6 +14,9 @@
 // Ownership: a Batch handed to the Sink belongs to the Sink when it says Accepted, until it is given back by Settle. One
 // that the Sink refuses stays with this package.
 //
+// Bare tokens, of the agents of older systems, are taken where the configuration has such agents. They are counted apart
+// from all else, are never answered, and what is lost of them is not sent again.
+//
 // Answers: a batch is acknowledged when it is settled as Durable. Acknowledgements of a sensor are gathered for a while and
 // go, with refusals, to the source of its datagram with the highest new tx, by the socket and from the address that it came
 // to, sealed with the key that opened it, and never longer than it was. A seen tx is not answered at all; a batch that comes

@@ -219,7 +219,7 @@ func (c *collector) sink(b *flow.Batch) ingest.Verdict {
 	}
 	kept := *b
 	kept.Records, kept.Interfaces, kept.Body = slices.Clone(b.Records), slices.Clone(b.Interfaces), slices.Clone(b.Body)
-	kept.Readings = slices.Clone(b.Readings)
+	kept.Readings, kept.Answers = slices.Clone(b.Readings), slices.Clone(b.Answers)
 	c.taken = append(c.taken, kept)
 	c.Settle(b, ingest.Durable)
 	return ingest.Accepted

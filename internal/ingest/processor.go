@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowsensor/internal/flow"
+	"flowsensor/internal/legacy"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/wire"
 )
@@ -65,7 +66,9 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 	if o.reason == ReasonQueueFull {
 		p.counters.queueFull.add(o.volume)
 	}
-	p.logRefusal(a, &o, now)
+	if o.reason != ReasonLegacy {
+		p.logRefusal(a, &o, now)
+	}
 	return o.reason
 }
 
@@ -73,6 +76,10 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 func (p *processor) judge(a *arrival, o *outcome) {
 	if a.truncated {
 		o.reason = ReasonTruncated
+		return
+	}
+	if agents := p.agents.Load(); agents != nil && legacy.Looks(a.payload) {
+		p.takeLegacy(agents, a, o)
 		return
 	}
 	keys := p.keys.Load()
@@ -108,13 +115,10 @@ func (p *processor) judge(a *arrival, o *outcome) {
 	p.takeBody(body, a, o)
 }
 
+// takeBody takes a batch, or a probe: there is nothing else that travels to a collector.
 func (p *processor) takeBody(body []byte, a *arrival, o *outcome) {
 	if content, ok := o.header.Kind.Content(); ok {
 		p.takeBatch(content, body, a, o)
-		return
-	}
-	if o.header.Kind != wire.Probe {
-		o.reason = ReasonKindUnhandled
 		return
 	}
 	if o.err = wire.ParseProbe(body); o.err != nil {
@@ -175,7 +179,7 @@ func (p *processor) takeBatch(content flow.Content, body []byte, a *arrival, o *
 // errBoot refuses a batch of the future.
 var errBoot = errors.New("the batch is of a later boot than its sender")
 
-// validate holds every record to what a sensor can have seen. The other numbers of the batch, and what else it may hold,
+// validate holds every record and every DNS answer to what a sensor can have seen. The other numbers of the batch, and what else it may hold,
 // are the parser's matter.
 func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
 	if b.Boot > boot {
@@ -188,6 +192,11 @@ func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
 			return v, err
 		}
 		v.addRecord(r)
+	}
+	for i := range b.Answers {
+		if err := b.Answers[i].Validate(); err != nil {
+			return v, err
+		}
 	}
 	return v, nil
 }

@@ -13,6 +13,8 @@ type Reason uint8
 const (
 	ReasonAccepted      Reason = iota // handed over
 	ReasonTruncated                   // longer than the configured limit
+	ReasonLegacy                      // of a legacy agent, and taken: Stats.Legacy says more
+	ReasonLegacyRefused               // a bare token, and not taken: Stats.Legacy says why
 	ReasonSize                        // shorter or longer than any datagram
 	ReasonShape                       // not "id SP token"
 	ReasonUnknownID                   // no sensor has that id
@@ -27,7 +29,6 @@ const (
 	ReasonTXOld                       // the tx lies below the replay window
 	ReasonBootOld                     // of a boot that is neither known nor newer than the newest
 	ReasonVersion                     // the body is coded in a version not spoken here
-	ReasonKindUnhandled               // a valid kind that this collector has no handler for
 	ReasonParse                       // the body cannot be parsed
 	ReasonValidate                    // the body says what no sensor says
 	ReasonDuplicate                   // the batch was taken before, under another tx
@@ -39,8 +40,8 @@ const (
 const Reasons = reasons
 
 var reasonNames = [Reasons]string{
-	"accepted", "truncated", "size", "shape", "unknown_id", "address", "hmac", "clock_old", "clock_ahead", "header",
-	"id_mismatch", "kind", "replayed", "tx_old", "boot_old", "version", "kind_unhandled", "parse", "validate",
+	"accepted", "truncated", "legacy", "legacy_refused", "size", "shape", "unknown_id", "address", "hmac", "clock_old", "clock_ahead", "header",
+	"id_mismatch", "kind", "replayed", "tx_old", "boot_old", "version", "parse", "validate",
 	"duplicate", "queue_full",
 }
 

@@ -125,7 +125,8 @@ func TestRefusals(t *testing.T) {
 		{"wrong direction", ingest.ReasonKind, edge.seal(edge.header(wire.Ack), nil), "edge-1"},
 		{"other version", ingest.ReasonVersion, edge.sealPlain(otherVersion(edge)), "edge-1"},
 		{"report", ingest.ReasonParse, edge.seal(edge.header(wire.Report), nil), "edge-1"},
-		{"dns", ingest.ReasonKindUnhandled, edge.seal(edge.header(wire.DNS), nil), "edge-1"},
+		{"dns", ingest.ReasonParse, edge.seal(edge.header(wire.DNS), nil), "edge-1"},
+		{"invalid name", ingest.ReasonValidate, edge.seal(edge.header(wire.DNS), dnsBody(edge.boot, "a\nflow bytes=1i")), "edge-1"},
 		{"empty probe", ingest.ReasonParse, edge.seal(wire.Header{Kind: wire.Probe, ID: "edge-1"}, nil), "edge-1"},
 		{"batch of a later boot", ingest.ReasonValidate, edge.seal(edge.header(wire.Flows), edge.laterBoot().body(1, record(1))), "edge-1"},
 		{"empty body", ingest.ReasonParse, edge.seal(edge.header(wire.Flows), nil), "edge-1"},
@@ -429,6 +430,32 @@ func TestReports(t *testing.T) {
 	batches := c.batches()
 	if len(batches) != 1 || batches[0].Content != flow.SensorReadings || batches[0].Sensor != "edge-1" || batches[0].Seq != 7 ||
 		len(batches[0].Readings) != 2 || batches[0].Readings[1] != (flow.Reading{Subject: "eth0", Name: "dropped", Value: 3}) {
+		t.Errorf("handed over: %+v", batches)
+	}
+}
+
+// dnsBody is a batch of one failed answer.
+func dnsBody(boot uint64, question string) []byte {
+	e := wire.NewDNSEncoder(1000)
+	e.Add(&flow.DNSAnswer{Client: flow.Addr{Lo: 1}, Server: flow.Addr{Lo: 2}, Version: 4, Time: 1_700_000_000_000_000_000, Question: question, QType: 1, RCode: 3})
+	return e.AppendBody(nil, wire.Numbers{Boot: boot, Seq: 7, Floor: 7, Base: 1_700_000_000_000_000_000})
+}
+
+// Answers are handed over like records, and acknowledged like them.
+func TestDNSAnswers(t *testing.T) {
+	edge := newAgent(t, "edge-1")
+	c := start(t, ingest.Config{}, edge.sensor())
+	conn := c.dial()
+	for range 2 {
+		send(t, conn, edge.seal(edge.header(wire.DNS), dnsBody(edge.boot, "www.example.org")))
+	}
+	st := c.settle(2)
+	if st.Outcomes[ingest.ReasonAccepted] != 1 || st.Outcomes[ingest.ReasonDuplicate] != 1 {
+		t.Errorf("counted as %s", named(st.Outcomes))
+	}
+	batches := c.batches()
+	if len(batches) != 1 || batches[0].Content != flow.DNSAnswers || batches[0].Seq != 7 || len(batches[0].Answers) != 1 ||
+		batches[0].Answers[0].Question != "www.example.org" || batches[0].Answers[0].RCode != 3 {
 		t.Errorf("handed over: %+v", batches)
 	}
 }

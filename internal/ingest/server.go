@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"flowsensor/internal/flow"
+	"flowsensor/internal/legacy"
 	"flowsensor/internal/seal"
 )
 
@@ -32,13 +33,15 @@ type Server struct {
 	log      *slog.Logger
 	now      func() time.Time
 	keys     atomic.Pointer[keyring]
-	reload   sync.Mutex // held while keys is replaced
+	agents   atomic.Pointer[legacy.Agents] // nil: bare tokens are datagrams of a wrong shape
+	reload   sync.Mutex                    // held while keys is replaced
 	readers  []*reader
 	throttle *throttle
 	batches  sync.Pool // of *flow.Batch
 	answers  *answerer
 
 	durable, lost volumeCounters
+	legacy        legacyCounters
 	ran           atomic.Bool
 	close         func() error
 }
@@ -80,6 +83,7 @@ func newServer(cfg Config, opener *seal.Opener, log *slog.Logger) *Server {
 	s.batches.New = func() any { return new(flow.Batch) }
 	s.keys.Store(&keyring{})
 	s.SetOpener(opener)
+	s.SetAgents(cfg.Agents)
 	return s
 }
 

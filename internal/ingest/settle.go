@@ -17,6 +17,11 @@ const (
 // until Close. A batch that is never settled is never acknowledged either.
 func (s *Server) Settle(b *flow.Batch, r Result) {
 	v := volumeOf(b)
+	if agents := s.agents.Load(); agents != nil && agents.Has(b.Sensor) {
+		s.legacy.settle(r, v)
+		s.recycle(b)
+		return
+	}
 	if r == Durable {
 		s.durable.add(v)
 	} else {

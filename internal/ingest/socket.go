@@ -95,9 +95,8 @@ func bind(addr netip.AddrPort, buffer int, more ...sockopt) (*socket, error) {
 		network = "udp6" // package net sets IPV6_V6ONLY here, so that 0.0.0.0 and :: can share a port
 	}
 	var got int
-	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) (err error) {
-		got, err = prepare(rc, buffer, more...)
-		return err
+	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
+		return prepare(rc, append([]sockopt{receiveBuffer(buffer, &got)}, more...)...)
 	}}
 	pc, err := lc.ListenPacket(context.Background(), network, addr.String())
 	if err != nil {
@@ -116,8 +115,8 @@ func adopt(pc net.PacketConn, buffer int) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := prepare(rc, buffer)
-	if err != nil {
+	var got int
+	if err := prepare(rc, atLeast(buffer, &got)); err != nil {
 		return nil, err
 	}
 	return newSocket(conn, buffer, got), nil
@@ -196,13 +195,25 @@ func receiveBuffer(n int, got *int) sockopt {
 	}
 }
 
-func prepare(rc syscall.RawConn, buffer int, more ...sockopt) (got int, err error) {
-	for _, opt := range append([]sockopt{receiveStamps, dropCounts, localAddresses, receiveBuffer(buffer, &got)}, more...) {
+// atLeast leaves a receive buffer alone that has n bytes: systemd makes it with privileges (ReceiveBuffer=) that are not ours,
+// so that setting it again could cut it down to net.core.rmem_max.
+func atLeast(n int, got *int) sockopt {
+	return func(fd int) error {
+		doubled, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+		if *got = doubled / 2; err == nil && *got >= n {
+			return nil
+		}
+		return receiveBuffer(n, got)(fd)
+	}
+}
+
+func prepare(rc syscall.RawConn, more ...sockopt) error {
+	for _, opt := range append([]sockopt{receiveStamps, dropCounts, localAddresses}, more...) {
 		if err := onDescriptor(rc, opt); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return got, nil
+	return nil
 }
 
 func onDescriptor(rc syscall.RawConn, opt sockopt) error {

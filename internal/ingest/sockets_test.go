@@ -39,6 +39,23 @@ func TestPassedSockets(t *testing.T) {
 	}
 }
 
+// systemd gives a passed socket a larger buffer than an unprivileged process may ask for: it must not be cut down.
+func TestPassedSocketKeepsItsBuffer(t *testing.T) {
+	for asked, want := range map[int]int{64 << 10: 128 << 10, 192 << 10: 192 << 10} {
+		passed, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback4, 0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := passed.SetReadBuffer(128 << 10); err != nil {
+			t.Fatal(err)
+		}
+		c := listen(t, ingest.Config{Conns: []net.PacketConn{passed}, ReceiveBuffer: asked})
+		if got := c.Stats().Sockets[0].BufferGot; got != want {
+			t.Errorf("asked for %d: %d, want %d", asked, got, want)
+		}
+	}
+}
+
 func TestListenRefuses(t *testing.T) {
 	tcp, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: t.TempDir() + "/s", Net: "unixgram"})
 	if err != nil {

@@ -18,6 +18,7 @@ type Stats struct {
 	QueueFull Volume // refused by the sink: lost where the sensor does not send again
 	Durable   Volume // of what was accepted: settled so, and acknowledged
 	Lost      Volume // of what was accepted: settled so
+	Legacy    LegacyStats
 	Answers   AnswerStats
 	Sockets   []SocketStats
 	Sensors   []SensorStats // all that are configured, by id
@@ -81,6 +82,7 @@ func (s *Server) Stats() Stats {
 		st.Sockets = append(st.Sockets, r.stats())
 	}
 	st.Durable, st.Lost = s.durable.load(), s.lost.load()
+	st.Legacy = s.legacy.load(s.agents.Load())
 	st.Answers = AnswerStats{
 		Sent: s.answers.sent.Load(), Octets: s.answers.octets.Load(), Failed: s.answers.failed.Load(), Unfit: s.answers.unfit.Load(),
 	}

@@ -258,3 +258,35 @@ func TestClusterLosesNode(t *testing.T) {
 		t.Errorf("%d of %d rows were written twice", d.twice(), d.rows())
 	}
 }
+
+// A writer that dies in the midst of windows is replaced by one that stores the same windows.
+func TestTakeoverOfWindows(t *testing.T) {
+	c := startCluster(t, 1)
+	cfg := c.config(t)
+	cfg.Window, cfg.Windows = 100*time.Millisecond, 3
+	cfg.GroupBytes, cfg.GroupAge = 2000, 5*time.Millisecond
+	appends := open(t, cfg)
+	a := appendTo(t, appends)
+	d, w := newDatabase(t), newWindowed(t)
+	stop := make(chan struct{})
+	sent := pump(a, stop, 3)
+	for range 4 {
+		j := open(t, cfg)
+		r := gatherInto(t, j, d, w)
+		await(t, "windows", func() bool { return r.Stats().Windows > 3 })
+		closeJournal(t, j)
+		r.kill()
+	}
+	close(stop)
+	batches := int(<-sent)
+	a.drain()
+	r := gatherInto(t, appends, d, w)
+	await(t, "the rest", func() bool { return w.count("") == batches })
+	r.drain()
+	closeJournal(t, appends)
+	w.holds(batches)
+	if d.rows() != 3*batches {
+		t.Errorf("%d rows of %d batches", d.rows(), batches)
+	}
+	t.Logf("%d batches in %d windows, %d stored again", batches, len(w.contents), w.rewrites)
+}

@@ -27,8 +27,9 @@ func (s *session) begin(ctx context.Context) error {
 			return err
 		}
 		if c.created != created {
-			c.created, c.position = created, 0
+			c.created, c.position, c.edges = created, 0, nil
 		}
+		c.passEdges()
 		c.writer = s.stored.writer
 		s.stored, s.revision = c, revision
 		err = s.put(ctx)
@@ -85,6 +86,9 @@ func (s *session) load(ctx context.Context) (*checkpoint, uint64, error) {
 	if err == nil {
 		return c, entry.Revision(), nil
 	}
+	if errors.Is(err, errVersion) {
+		return nil, 0, err
+	}
 	path := filepath.Join(s.j.cfg.Dir, "unreadable", s.checkpointKey())
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, entry.Value(), 0o600)); err != nil {
 		return nil, 0, err
@@ -136,14 +140,9 @@ func (s *session) save(ctx context.Context) error {
 // commit takes messages out of the journal: those at the head of the queue whose batches are all stored. First the
 // checkpoint, then the acknowledgements.
 func (s *session) commit(ctx context.Context) {
-	ticker := time.NewTicker(s.j.cfg.AckWait / 3)
-	defer ticker.Stop()
 	for {
 		select {
 		case <-s.progress:
-		case <-ticker.C:
-			s.prolong()
-			continue
 		case <-ctx.Done():
 			return
 		}
@@ -161,12 +160,23 @@ func (s *session) commit(ctx context.Context) {
 			s.fail(err)
 			return
 		}
-		s.committed.Store(s.stored.position)
-		for _, f := range head {
-			_ = f.msg.Ack() // one that gets lost is asked for again
-		}
-		s.pop(len(head))
+		s.acknowledge(head)
 	}
+}
+
+// The words of JetStream's protocol (ADR-15): the messages that they answer are not kept.
+var (
+	acknowledgement = []byte("+ACK")
+	inProgress      = []byte("+WPI")
+)
+
+// acknowledge takes the messages at the head of the queue out of the journal. Their checkpoint is stored.
+func (s *session) acknowledge(head []*flight) {
+	s.committed.Store(s.stored.position)
+	for _, f := range head {
+		_ = s.j.conn.Publish(f.reply, acknowledgement) // one that gets lost is asked for again
+	}
+	s.pop(len(head))
 }
 
 // head gives the messages that can be committed.
@@ -196,6 +206,6 @@ func (s *session) prolong() {
 	queue := slices.Clip(s.queue)
 	s.mu.Unlock()
 	for _, f := range queue {
-		_ = f.msg.InProgress()
+		_ = s.j.conn.Publish(f.reply, inProgress)
 	}
 }

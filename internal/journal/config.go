@@ -40,6 +40,10 @@ type Config struct {
 	InFlight int
 	// LeaseTTL is how long a writer that died keeps its shards. It renews three times as often.
 	LeaseTTL time.Duration
+	// Window is the length of the windows by which a Reader with a Gatherer gathers, and so many Windows are acknowledged
+	// together. 0 means that nothing is gathered.
+	Window  time.Duration
+	Windows int
 	// AckWait is how long JetStream waits for a message that got lost on its way to the writer.
 	AckWait time.Duration
 }
@@ -86,6 +90,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("queue is %d bytes, must be at least %d for each shard", c.Queue, c.GroupBytes+maxEntry)
 	case c.InFlight < 1:
 		return fmt.Errorf("records in flight is %d, must be positive", c.InFlight)
+	case c.Window != 0 && (c.Window < 100*time.Millisecond || c.Window > time.Minute):
+		return fmt.Errorf("window is %s, must be 100ms to 1m", c.Window)
+	case c.Windows < 0 || c.Windows > 360:
+		return fmt.Errorf("windows acknowledged together are %d, must be 0 to 360", c.Windows)
 	case c.LeaseTTL < 100*time.Millisecond || c.LeaseTTL > time.Minute:
 		return fmt.Errorf("lease is %s, must be 100ms to 1m", c.LeaseTTL)
 	case c.AckWait < 100*time.Millisecond || c.AckWait > time.Hour:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +14,30 @@ import (
 
 	"flowsensor/internal/journal"
 )
+
+// After a downgrade the journal of the newer version is left as it is, and the refusal says what to do.
+func TestNewerFormatIsRefused(t *testing.T) {
+	c := config(t)
+	closeJournal(t, open(t, c))
+	mark := filepath.Join(c.Dir, "format")
+	if text, err := os.ReadFile(mark); err != nil || string(text) != "flow-collector journal 1\n" {
+		t.Errorf("marked %q, %v", text, err)
+	}
+	if err := os.WriteFile(mark, []byte("flow-collector journal 2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := journal.Open(c, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, journal.ErrFormat) || !strings.Contains(err.Error(), "has format 2, this version knows 1") || !strings.Contains(err.Error(), "install that one again") {
+		t.Errorf("opened: %v", err)
+	}
+	if n := setAside(t, c); n != 0 {
+		t.Errorf("%d files were set aside", n)
+	}
+	if err := os.WriteFile(mark, nil, 0o600); err != nil { // as after a crash
+		t.Fatal(err)
+	}
+	closeJournal(t, open(t, c))
+}
 
 // Whatever is wrong with the files, the journal opens and works; what cannot be read is set aside, not deleted.
 func TestDamagedFiles(t *testing.T) {

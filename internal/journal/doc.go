@@ -22,6 +22,13 @@
 // the revision that the writer knows, so a writer that lost its lease unawares can store none and acknowledges nothing.
 // What is written again after a crash between rows and checkpoint are the same points.
 //
+// # Windows
+//
+// A Reader with a Gatherer holds the messages of a window of journal time back until what was made of them is stored as
+// well: rows accepted, checkpoint, acknowledgements. Where a window ends stands in the checkpoint before any of its rows
+// is written, so after a crash the same batches stand in the same windows and make the same rows, whatever had ended
+// them: a message of a later time, the clock, the end of the process.
+//
 // # Order
 //
 // A checkpoint is what the stream said up to one position, never more: the sender's floor in a batch speaks of batches

@@ -145,3 +145,25 @@ func TestFull(t *testing.T) {
 	}
 	d.holds(t, a.durable)
 }
+
+// What goes to one shard is not taken for a repetition of what goes to another.
+func TestShards(t *testing.T) {
+	c := config(t)
+	c.Shards, c.GroupBytes = 3, 2000
+	j := open(t, c)
+	defer closeJournal(t, j)
+	a, d := appendTo(t, j), newDatabase(t)
+	r := readInto(t, j, d)
+	const sensors, batches = 10, 40
+	for seq := range uint64(batches) {
+		for i := range sensors {
+			a.put(batchOf(fmt.Sprintf("edge-%d", i), seq, 2))
+		}
+	}
+	a.drain()
+	r.drain()
+	d.holds(t, a.durable)
+	if d.rows() != sensors*batches*2 {
+		t.Errorf("%d rows, want %d", d.rows(), sensors*batches*2)
+	}
+}

@@ -36,7 +36,7 @@ const (
 // Why a message cannot be read.
 var (
 	errMagic     = errors.New("not a message of the journal")
-	errVersion   = errors.New("the message's version is not spoken here: a newer collector wrote it")
+	errVersion   = errors.New("a newer flow-collector wrote this: install that version here too; its format is not spoken here")
 	errMalformed = errors.New("entry is malformed")
 )
 
@@ -59,7 +59,7 @@ func readHeader(message []byte) ([]byte, error) {
 	case len(message) < headerLen || message[0] != 'f' || message[1] != 'j':
 		return nil, errMagic
 	case message[2] != messageVersion:
-		return nil, fmt.Errorf("%w: %d", errVersion, message[2])
+		return nil, fmt.Errorf("message: %w: %d", errVersion, message[2])
 	}
 	return message[headerLen:], nil
 }
@@ -92,11 +92,12 @@ func readEntry(entries []byte, b *flow.Batch, intern func([]byte) string) (rest 
 type encoder struct {
 	flows    *wire.FlowsEncoder
 	readings *wire.ReportEncoder
+	answers  *wire.DNSEncoder
 	body     []byte
 }
 
 func newEncoder() *encoder {
-	return &encoder{flows: wire.NewFlowsEncoder(maxBody), readings: wire.NewReportEncoder(maxBody)}
+	return &encoder{flows: wire.NewFlowsEncoder(maxBody), readings: wire.NewReportEncoder(maxBody), answers: wire.NewDNSEncoder(maxBody)}
 }
 
 // encode gives the body, valid until the next call, and false when the batch does not fit.
@@ -120,6 +121,14 @@ func (e *encoder) encode(b *flow.Batch) ([]byte, bool) {
 			}
 		}
 		e.body = e.readings.AppendBody(e.body[:0], n)
+	case flow.DNSAnswers:
+		e.answers.Reset()
+		for i := range b.Answers {
+			if !e.answers.Add(&b.Answers[i]) {
+				return nil, false
+			}
+		}
+		e.body = e.answers.AppendBody(e.body[:0], n)
 	default:
 		return nil, false
 	}

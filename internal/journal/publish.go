@@ -71,7 +71,7 @@ func (l *lane) run(ctx context.Context, session string) {
 			break
 		}
 		outcome := Durable
-		if !l.publish(ctx, g, session+"-"+strconv.Itoa(number), &trouble) {
+		if !l.publish(ctx, g, session+"-"+l.subject+"-"+strconv.Itoa(number), &trouble) {
 			outcome = Unknown
 		}
 		l.settle(g, outcome)

@@ -26,8 +26,10 @@ type Reader struct {
 	batches  sync.Pool // of *flow.Batch
 	counters readCounters
 	finished chan struct{}
-	stop     context.CancelFunc // no more messages are read
+	gather   func(shard int) Gatherer // nil where nothing is gathered
+	stop     context.CancelFunc       // no more messages are read
 	stopping context.Context
+	draining chan struct{} // closed when nothing more is to be waited for
 
 	mu       sync.Mutex // protects what follows
 	held     map[*flow.Batch]holding
@@ -47,7 +49,7 @@ type holding struct {
 func (j *Journal) Reader(submit func(*flow.Batch) error) *Reader {
 	r := &Reader{
 		j: j, submit: submit, name: rand.Text(), room: semaphore.NewWeighted(int64(j.cfg.InFlight)),
-		held: make(map[*flow.Batch]holding), finished: make(chan struct{}),
+		held: make(map[*flow.Batch]holding), finished: make(chan struct{}), draining: make(chan struct{}),
 	}
 	r.batches.New = func() any { return new(flow.Batch) }
 	r.stopping, r.stop = context.WithCancel(context.Background())
@@ -91,9 +93,10 @@ func (r *Reader) shards(ctx context.Context) []int {
 	return all
 }
 
-// Drain reads what stands in an embedded journal, waits until all that was handed on is settled, and ends Run. When ctx
-// ends first, what is left stays in the journal, which is the error.
+// Drain reads what stands in an embedded journal, ends windows early, waits until all that was handed on is settled, and
+// ends Run. When ctx ends first, what is left stays in the journal, which is the error. It is called once.
 func (r *Reader) Drain(ctx context.Context) error {
+	close(r.draining)
 	if r.j.server != nil {
 		r.empty(ctx)
 	}
@@ -193,7 +196,7 @@ func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
 
 // hand gives one batch to the next stage, when there is room.
 func (r *Reader) hand(ctx context.Context, f *flight, b *flow.Batch) error {
-	h := holding{flight: f, volume: volumeOf(b), weight: min(int64(len(b.Records)), int64(r.j.cfg.InFlight))}
+	h := holding{flight: f, volume: volumeOf(b), weight: min(int64(len(b.Records)+len(b.Answers)), int64(r.j.cfg.InFlight))}
 	if err := r.room.Acquire(ctx, h.weight); err != nil {
 		return err
 	}
@@ -255,6 +258,6 @@ func (r *Reader) Stats() ReadStats {
 	return ReadStats{
 		Submitted: c.submitted.load(), Stored: c.stored.load(), Duplicates: c.duplicates.load(), Messages: c.messages.Load(),
 		Redelivered: c.redelivered.Load(), Checkpoints: c.checkpoints.Load(), Sessions: c.sessions.Load(),
-		Fenced: c.fenced.Load(), Unreadable: c.unreadable.Load(), Active: int(c.active.Load()), InFlight: inFlight,
+		Fenced: c.fenced.Load(), Unreadable: c.unreadable.Load(), Windows: c.windows.Load(), Changed: c.changed.Load(), Active: int(c.active.Load()), InFlight: inFlight,
 	}
 }

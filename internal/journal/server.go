@@ -54,6 +54,9 @@ func openEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkFormat(cfg.Dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	e := &embedded{cfg: cfg, log: log, lock: lock}
 	if err := e.start(); err != nil {
 		return nil, errors.Join(err, lock.Close())

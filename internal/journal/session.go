@@ -19,10 +19,12 @@ import (
 const (
 	// prefetch is how many messages may wait here for the writers.
 	prefetch = 16
-	// maxAckPending bounds the messages that are out; InFlight is the bound that is meant to be met.
-	maxAckPending = 1024
-	pullExpiry    = 10 * time.Second
-	pullHeartbeat = 2 * time.Second
+	// maxAckPending bounds the messages that are out; InFlight is the bound that is meant to be met. Where windows are
+	// gathered two of them can be out, and what is prefetched.
+	maxAckPending         = 1024
+	maxAckPendingGathered = 2*maxGathered + 2*prefetch
+	pullExpiry            = 10 * time.Second
+	pullHeartbeat         = 2 * time.Second
 )
 
 var (
@@ -40,12 +42,15 @@ type session struct {
 	ahead *checkpoint // what is stored and what is handed on
 	fail  context.CancelCauseFunc
 
+	windows *gathering // nil where each message is committed by itself
+
 	// What the reading goroutine knows.
 	start     uint64 // messages up to here were stored by another session
 	last      uint64 // position in the stream of the newest message
 	delivered uint64 // the consumer's count of deliveries
 	sensors   map[string]string
 	fresh     []*flow.Batch
+	hurried   bool // windows end as soon as nothing more comes
 
 	// What the committing goroutine knows.
 	stored   *checkpoint
@@ -63,17 +68,21 @@ type session struct {
 // flight is a message that is not acknowledged.
 type flight struct {
 	session  *session
-	msg      jetstream.Msg
+	reply    string // where the acknowledgement goes; the message itself is not kept
 	position uint64
 	marks    []mark
 	pending  int // batches that are out; protected by the session's mu
 }
 
 func newSession(r *Reader, store *storage, shard int, name string) *session {
-	return &session{
+	s := &session{
 		Reader: r, store: store, shard: shard, sensors: make(map[string]string), progress: make(chan struct{}, 1),
 		stored: &checkpoint{writer: name},
 	}
+	if r.gather != nil && r.j.cfg.Window > 0 {
+		s.windows = newGathering(s, r.gather(shard))
+	}
+	return s
 }
 
 // run writes the shard until it is told to stop or something unusual happens.
@@ -87,15 +96,31 @@ func (s *session) run(ctx context.Context) error {
 	}
 	committing, end := context.WithCancel(ctx)
 	var committer sync.WaitGroup
-	committer.Go(func() { s.commit(committing) })
+	if s.windows != nil {
+		s.windows.begin(s.stored)
+		committer.Go(func() { s.commitWindows(committing) })
+	} else {
+		committer.Go(func() { s.commit(committing) })
+	}
+	committer.Go(func() { s.keep(committing) })
 	defer committer.Wait()
 	defer end()
 	err = s.read(ctx, messages)
 	messages.Stop()
-	if err == nil || errors.Is(err, errGap) {
-		s.waitIdle(ctx)
+	if err == nil || errors.Is(err, errGap) || errors.Is(err, errVersion) {
+		s.finish(ctx)
 	}
 	return err
+}
+
+// finish waits until what was taken is committed; a window that is open ends for it.
+func (s *session) finish(ctx context.Context) {
+	if s.windows != nil {
+		if all, err := s.windows.finish(ctx); err != nil || !all {
+			return
+		}
+	}
+	s.waitIdle(ctx)
 }
 
 // consume makes the shard's consumer anew: whatever the last writer had not acknowledged comes again at once.
@@ -107,9 +132,13 @@ func (s *session) consume(ctx context.Context) (jetstream.MessagesContext, error
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, fmt.Errorf("consumer %s: %w", name, err)
 	}
+	pending := maxAckPending
+	if s.windows != nil {
+		pending = maxAckPendingGathered
+	}
 	consumer, err := s.store.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: name, FilterSubject: subjectOf(s.shard), AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.j.cfg.AckWait,
-		MaxAckPending: maxAckPending, DeliverPolicy: jetstream.DeliverAllPolicy,
+		Durable: name, FilterSubject: subjectOf(s.shard), AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.ackWait(),
+		MaxAckPending: pending, DeliverPolicy: jetstream.DeliverAllPolicy,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("consumer %s: %w", name, err)
@@ -122,22 +151,85 @@ func (s *session) consume(ctx context.Context) (jetstream.MessagesContext, error
 	return messages, nil
 }
 
+// delivery is what came of waiting for a message.
+type delivery struct {
+	msg jetstream.Msg
+	err error
+}
+
+// deliver waits for messages on a goroutine of its own, so that the reading one can wait for something else as well.
+func deliver(ctx context.Context, messages jetstream.MessagesContext, to chan<- delivery) {
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		select {
+		case to <- delivery{msg, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
 // read takes messages until it is told to stop.
 func (s *session) read(ctx context.Context, messages jetstream.MessagesContext) error {
 	reading, cancel := context.WithCancel(ctx)
+	var delivering sync.WaitGroup
+	defer delivering.Wait()
 	defer cancel()
 	defer context.AfterFunc(s.stopping, cancel)()
+	deliveries := make(chan delivery)
+	delivering.Go(func() { deliver(reading, messages, deliveries) })
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	draining := s.draining
 	for {
-		msg, err := messages.Next(jetstream.NextContext(reading))
-		if reading.Err() != nil {
+		s.setTimer(due)
+		select {
+		case d := <-deliveries:
+			if reading.Err() != nil {
+				return nil
+			}
+			if d.err != nil {
+				return fmt.Errorf("%w: %w", errGap, d.err)
+			}
+			if err := s.take(ctx, d.msg); err != nil { // whole messages, also when told to stop
+				return err
+			}
+		case <-due.C:
+			if err := s.timeIsUp(ctx); err != nil {
+				return err
+			}
+		case <-draining:
+			s.hurried, draining = true, nil
+		case <-reading.Done():
 			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", errGap, err)
-		}
-		if err := s.take(ctx, msg); err != nil { // whole messages, also when told to stop
-			return err
-		}
+	}
+}
+
+// setTimer sets the timer for when a window ends.
+func (s *session) setTimer(due *time.Timer) {
+	switch {
+	case s.windows == nil:
+	case s.hurried:
+		due.Reset(drainPause)
+	default:
+		due.Reset(s.windows.wait())
+	}
+}
+
+// timeIsUp ends a window whose time is over, or for the end of everything.
+func (s *session) timeIsUp(ctx context.Context) error {
+	switch {
+	case s.windows == nil:
+		return nil
+	case s.hurried:
+		_, err := s.windows.finish(ctx)
+		return err
+	default:
+		return s.windows.tick(ctx)
 	}
 }
 
@@ -160,12 +252,18 @@ func (s *session) take(ctx context.Context, msg jetstream.Msg) error {
 		}
 		return msg.Ack()
 	}
-	s.last = position
 	if position <= s.start {
+		s.last = position
 		return msg.Ack()
 	}
-	f := &flight{session: s, msg: msg, position: position}
-	fresh, err := s.unpack(f)
+	if s.windows != nil {
+		if err := s.windows.before(ctx, position, meta.Timestamp); err != nil {
+			return err
+		}
+	}
+	s.last = position
+	f := &flight{session: s, reply: msg.Reply(), position: position}
+	fresh, err := s.unpack(f, msg.Data())
 	if errors.Is(err, errVersion) {
 		return err
 	}
@@ -177,16 +275,22 @@ func (s *session) take(ctx context.Context, msg jetstream.Msg) error {
 	f.pending = len(fresh)
 	s.push(f)
 	for _, b := range fresh {
+		if s.windows != nil {
+			s.windows.Add(b)
+		}
 		if err := s.hand(ctx, f, b); err != nil {
 			return err
 		}
+	}
+	if s.windows != nil {
+		return s.windows.after(ctx, position)
 	}
 	return nil
 }
 
 // unpack gives the batches of a message that are not known yet, and notes the marks of all.
-func (s *session) unpack(f *flight) ([]*flow.Batch, error) {
-	entries, err := readHeader(f.msg.Data())
+func (s *session) unpack(f *flight, message []byte) ([]*flow.Batch, error) {
+	entries, err := readHeader(message)
 	all := s.fresh[:0]
 	for err == nil && len(entries) > 0 {
 		b := s.batches.Get().(*flow.Batch)

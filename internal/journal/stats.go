@@ -126,6 +126,8 @@ type ReadStats struct {
 	Checkpoints, // stored
 	Sessions, // begun: this process became the writer of a shard
 	Fenced, // ended because another writer took over
+	Windows, // gathered and stored
+	Changed, // stored again under another configuration: of their rows some may stand twice
 	Unreadable uint64 // messages set aside
 	// Active is the number of shards that this process writes.
 	Active int
@@ -134,6 +136,6 @@ type ReadStats struct {
 }
 
 type readCounters struct {
-	submitted, stored, duplicates                                            volumeCounters
-	messages, redelivered, checkpoints, sessions, fenced, unreadable, active atomic.Uint64
+	submitted, stored, duplicates                                                              volumeCounters
+	messages, redelivered, checkpoints, sessions, fenced, unreadable, active, windows, changed atomic.Uint64
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -116,7 +117,12 @@ type checkpoint struct {
 	created int64
 	// position is the last message that is stored, as are all before it.
 	position uint64
-	sensors  map[string]*windows
+	// number is that of the last window that was made known, edges those that were and are not acknowledged, ascending.
+	// config is what their rows were made under.
+	number  int64
+	config  string
+	edges   []edge
+	sensors map[string]*windows
 }
 
 func newCheckpoint() *checkpoint { return &checkpoint{sensors: make(map[string]*windows)} }
@@ -131,6 +137,14 @@ func (c *checkpoint) take(m mark) bool {
 	return w.take(m.boot, m.seq, m.floor)
 }
 
+// passEdges forgets edges that lie before the position: a writer that gathered nothing went over them.
+func (c *checkpoint) passEdges() {
+	c.edges = slices.DeleteFunc(c.edges, func(e edge) bool { return e.position <= c.position })
+	if len(c.edges) == 0 {
+		c.edges = nil
+	}
+}
+
 // mark is a batch's identity, and the floor that came with it.
 type mark struct {
 	sensor           string
@@ -140,6 +154,7 @@ type mark struct {
 // clone copies.
 func (c *checkpoint) clone() *checkpoint {
 	d := *c
+	d.edges = slices.Clone(c.edges)
 	d.sensors = make(map[string]*windows, len(c.sensors))
 	for id, w := range c.sensors {
 		d.sensors[id] = new(slices.Clone(*w))
@@ -147,18 +162,26 @@ func (c *checkpoint) clone() *checkpoint {
 	return &d
 }
 
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 var errCheckpoint = errors.New("checkpoint is malformed")
 
-// append codes the checkpoint: version; length and name of the writer; created and position in 8 octets each; number of
-// sensors; for each: length and id, number of boots, for each: boot in 8 octets, floor, number of words, the words in 8
+// append codes the checkpoint: version; length and name of the writer; created, position and number in 8
+// octets each; length and text of config; number of edges; for each: number and position in 8 octets each, kind; number of sensors; for each: length and id, number of boots, for each: boot in 8 octets, floor, number of words, the words in 8
 // octets each, lowest sequence numbers first. Numbers are varints where no width is given.
 func (c *checkpoint) append(dst []byte) []byte {
 	dst = append(dst, checkpointVersion)
 	dst = appendText(dst, c.writer)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(c.created))
 	dst = binary.BigEndian.AppendUint64(dst, c.position)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(c.number))
+	dst = appendText(dst, c.config)
+	dst = binary.AppendUvarint(dst, uint64(len(c.edges)))
+	for _, e := range c.edges {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.number))
+		dst = binary.BigEndian.AppendUint64(dst, e.position)
+		dst = append(dst, byte(e.kind))
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(c.sensors)))
 	for id, all := range c.sensors {
 		dst = appendText(dst, id)
@@ -193,11 +216,22 @@ func appendText(dst []byte, text string) []byte {
 func readCheckpoint(data []byte) (*checkpoint, error) {
 	r := checkpointReader{rest: data}
 	c := newCheckpoint()
-	if r.octet() != checkpointVersion {
+	switch version := r.octet(); {
+	case version > checkpointVersion:
+		return nil, fmt.Errorf("checkpoint: %w: %d", errVersion, version)
+	case version < checkpointVersion:
 		return nil, errCheckpoint
 	}
 	c.writer = r.text()
-	c.created, c.position = int64(r.uint64()), r.uint64()
+	c.created, c.position, c.number = int64(r.uint64()), r.uint64(), int64(r.uint64())
+	c.config = r.text()
+	for range r.count(17) {
+		e := edge{number: int64(r.uint64()), position: r.uint64(), kind: Edge(r.octet())}
+		if e.kind == 0 || e.kind >= edges {
+			return nil, errCheckpoint
+		}
+		c.edges = append(c.edges, e)
+	}
 	for range r.count(2) {
 		id := r.text()
 		boots := make(windows, r.count(10))

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"strconv"
@@ -69,7 +70,9 @@ func TestBoots(t *testing.T) {
 
 func filledCheckpoint() *checkpoint {
 	c := newCheckpoint()
-	c.writer, c.created, c.position = "writer-1", 12345, 678
+	c.writer, c.created, c.position, c.number = "writer-1", 12345, 678, 91011
+	c.config = "as before"
+	c.edges = []edge{{91010, 700, Tick}, {91011, 700, Full}}
 	for i := range 20 {
 		for boot := range uint64(3) {
 			for seq := range uint64(300) {
@@ -93,6 +96,10 @@ func TestCheckpointCoding(t *testing.T) {
 		if _, err := readCheckpoint(coded[:n]); err == nil {
 			t.Fatalf("a checkpoint cut to %d octets of %d is accepted", n, len(coded))
 		}
+	}
+	newer := append([]byte{checkpointVersion + 1}, coded[1:]...)
+	if _, err := readCheckpoint(newer); !errors.Is(err, errVersion) {
+		t.Errorf("a newer collector's: %v", err)
 	}
 	d := c.clone()
 	d.take(mark{"edge-1", 3, 9999, 9999})

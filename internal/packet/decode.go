@@ -57,7 +57,7 @@ func (d *Decoder) decode(p *flow.Packet, f *frame.Frame, wire int) Reason {
 	p.Time, p.IfIndex, p.Packets = f.Time, f.IfIndex, 1
 	p.VLAN, p.VLANInner = vlan, vlanInner
 	p.Key.VLAN, p.Key.VLANInner = vlan&d.keyVLAN, vlanInner&d.keyVLAN
-	p.SrcPort, p.DstPort, p.TCPFlags = 0, 0, 0
+	p.SrcPort, p.DstPort, p.TCPFlags, p.Fragment = 0, 0, 0, false
 
 	// The version in the header decides, as every dissector has it, since EtherType 0x0800 in front of an IPv6 header does
 	// occur; the other way round is refused.

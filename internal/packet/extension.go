@@ -32,12 +32,12 @@ func isExtension(proto uint8) bool {
 }
 
 // extensions follows the chain of extension headers that begins with p.Proto in b. It sets p.Proto to the first header that
-// is none of them and gives what was captured from there on. At a later fragment it stops: what follows is not a header.
-func (d *Decoder) extensions(p *flow.Packet, b []byte) ([]byte, fragment) {
-	var place fragment
+// is none of them and gives what was captured from there on, false when the chain could not be followed to its end. At a
+// later fragment it stops: what follows is not a header.
+func extensions(p *flow.Packet, b []byte) (_ []byte, place fragment, followed bool) {
 	for range maxExtensions {
 		if !isExtension(p.Proto) {
-			return b, place
+			return b, place, true
 		}
 		kind := p.Proto
 		if len(b) == 0 || kind == headerFragment && len(b) < extensionMin {
@@ -51,13 +51,12 @@ func (d *Decoder) extensions(p *flow.Packet, b []byte) ([]byte, fragment) {
 		if kind == headerFragment {
 			place = fragmentHeader(b, place)
 			if place.position == laterFragment {
-				return nil, place
+				return nil, place, true
 			}
 		}
 		b = within(b, extensionSize(kind, b[1]), len(b))
 	}
-	d.counters.note(NoteExtensionCut)
-	return nil, place
+	return nil, place, false
 }
 
 // extensionSize is the size in octets of an extension header with that length field.

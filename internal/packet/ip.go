@@ -62,7 +62,10 @@ func (d *Decoder) ipv6(p *flow.Packet, b []byte, wire int) Reason {
 	payload := within(b, ipv6Header, total)
 	var place fragment
 	if isExtension(p.Proto) {
-		payload, place = d.extensions(p, payload)
+		var followed bool
+		if payload, place, followed = extensions(p, payload); !followed {
+			d.counters.note(NoteExtensionCut)
+		}
 	}
 	d.finish(p, payload, place)
 	return OK
@@ -90,6 +93,7 @@ func (d *Decoder) finish(p *flow.Packet, payload []byte, place fragment) {
 		d.transport(p, payload)
 	}
 	if place.position != wholePacket {
+		p.Fragment = true
 		d.join(p, place)
 	}
 }

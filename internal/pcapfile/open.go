@@ -2,6 +2,7 @@ package pcapfile
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,24 +15,40 @@ import (
 )
 
 // Open opens a capture file and reads its header; "-" is standard input. The kind of file is known by its content.
-func Open(path string) (*Reader, error) {
+func Open(path string) (*Reader, error) { return OpenContext(context.Background(), path) }
+
+// OpenContext is Open that waits for the header no longer than until ctx ends, which ends no more than that.
+func OpenContext(ctx context.Context, path string) (*Reader, error) {
+	name, f := path, (*os.File)(nil)
 	if path == "-" {
-		in := pollable(os.Stdin)
-		return newReader("standard input", in, in, 0)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+		name, f = "standard input", pollable(os.Stdin)
+	} else {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, err
+		}
 	}
 	size := int64(0)
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		size = info.Size()
 	}
-	r, err := newReader(path, f, f, size)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	stop := context.AfterFunc(ctx, func() { _ = f.Close() }) // ends the read, which then says so
+	r, err := newReader(name, f, f, size)
+	if !stop() && err == nil {
+		err = fmt.Errorf("%s: %w", name, ctx.Err())
 	}
-	return r, nil
+	if err != nil && path != "-" {
+		return nil, errors.Join(err, closed(f.Close()))
+	}
+	return r, err
+}
+
+// closed leaves out that a file was closed before.
+func closed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // pollable makes a read of a pipe end when the file is closed, so that waiting for packets can be interrupted. What is no pipe stays

@@ -2,6 +2,7 @@ package pcapfile_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -100,6 +101,44 @@ func TestOpenStandardInput(t *testing.T) {
 		t.Error(err)
 	}
 	wait.Wait()
+}
+
+// The wait for a header that does not come ends with the context.
+func TestOpenEndsWithItsContext(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	stdin := os.Stdin
+	defer func() { os.Stdin = stdin }()
+	for _, head := range []string{"", "\xd4\xc3\xb2"} { // nothing, and the beginning of one
+		in, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.Stdin = in
+		if _, err := out.WriteString(head); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := pcapfile.OpenContext(ctx, "-")
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			t.Fatalf("it did not wait: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+		cancel()
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Error("a capture without a header was opened")
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it waits for ever")
+		}
+		_ = out.Close()
+	}
 }
 
 // Close ends a Walk that waits for more.

@@ -171,3 +171,18 @@ func TestLoadKeyFileRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The fingerprint is the same for the same key, another for another, and does not change between versions: it is compared by
+// people on two machines.
+func TestFingerprint(t *testing.T) {
+	k := parse(t, specKey)
+	if got := k.Fingerprint(); got != "c146-5cf9-5815-b40d" || shows(t, got) {
+		t.Errorf("got %s", got)
+	}
+	if a := newKey(t); a.Fingerprint() == newKey(t).Fingerprint() || a.Fingerprint() != parse(t, a.Encode()).Fingerprint() {
+		t.Error("a fingerprint does not tell keys apart, or changes")
+	}
+	if got := (seal.Key{}).Fingerprint(); got != "" {
+		t.Errorf("no key has %q", got)
+	}
+}

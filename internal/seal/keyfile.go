@@ -12,6 +12,8 @@ import (
 // maxKeyFile is generous: a key is 44 characters and a newline.
 const maxKeyFile = 1024
 
+const remedy = "chmod 0640, with the service's group"
+
 // ErrKeyFile says that a key file is refused for what it is, before its content counts.
 var ErrKeyFile = errors.New("key file refused")
 
@@ -21,6 +23,9 @@ var ErrKeyFile = errors.New("key file refused")
 func LoadKeyFile(path string) (Key, error) {
 	// Not blocking: opening a FIFO would wait for its writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return Key{}, fmt.Errorf("key file: %w: %s", err, remedy)
+	}
 	if err != nil {
 		return Key{}, fmt.Errorf("key file: %w", err)
 	}
@@ -43,10 +48,8 @@ func LoadKeyFile(path string) (Key, error) {
 	return k, nil
 }
 
-// checkKeyFile judges the opened file, not the name: the two may differ by the time one looks.
-func checkKeyFile(info fs.FileInfo) error {
-	mode := info.Mode()
-	const remedy = "chmod 0640, with the service's group"
+// CheckFile judges by its mode whether a file may hold a key.
+func CheckFile(mode fs.FileMode) error {
 	switch {
 	case !mode.IsRegular():
 		return fmt.Errorf("it is not a regular file (%s)", mode)
@@ -54,6 +57,16 @@ func checkKeyFile(info fs.FileInfo) error {
 		return fmt.Errorf("mode %#o lets everyone read it: %s", mode.Perm(), remedy)
 	case mode.Perm()&0o022 != 0:
 		return fmt.Errorf("mode %#o lets others than its owner write it: %s", mode.Perm(), remedy)
+	}
+	return nil
+}
+
+// checkKeyFile judges the opened file, not the name: the two may differ by the time one looks.
+func checkKeyFile(info fs.FileInfo) error {
+	if err := CheckFile(info.Mode()); err != nil {
+		return err
+	}
+	switch {
 	case info.Size() == 0:
 		return errors.New("it is empty")
 	case info.Size() > maxKeyFile:

@@ -7,6 +7,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/export"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/status"
 )
 
 // Config is the sensor's configuration file. The keys are described in etc/sensor.toml, which holds all of them.
@@ -16,8 +17,10 @@ type Config struct {
 	Interfaces []InterfaceConfig `toml:"interface"`
 	Capture    CaptureConfig     `toml:"capture"`
 	Flows      FlowsConfig       `toml:"flows"`
+	DNS        DNSConfig         `toml:"dns"`
 	Export     ExportConfig      `toml:"export"`
 	HTTP       HTTPConfig        `toml:"http"`
+	Status     StatusConfig      `toml:"status"`
 	Log        LogConfig         `toml:"log"`
 }
 
@@ -26,12 +29,14 @@ type InterfaceConfig struct {
 	Name    string `toml:"name"`
 	Workers int    `toml:"workers"`
 	Filter  string `toml:"filter"`
+	Routed  bool   `toml:"routed"`
 }
 
 // CaptureConfig is [capture].
 type CaptureConfig struct {
 	Engine       capture.Engine     `toml:"engine"`
 	Workers      int                `toml:"workers"`
+	CPUs         []int              `toml:"cpus"`
 	Fanout       capture.FanoutMode `toml:"fanout"`
 	RingSize     config.Size        `toml:"ring_size"`
 	BlockSize    config.Size        `toml:"block_size"`
@@ -50,6 +55,12 @@ type FlowsConfig struct {
 	Linger          config.Duration `toml:"linger"`
 	VLANInKey       bool            `toml:"vlan_in_key"`
 	MaxFragments    int             `toml:"max_fragments"`
+}
+
+// DNSConfig is [dns].
+type DNSConfig struct {
+	Enabled     bool `toml:"enabled"`
+	MaxFailures int  `toml:"max_failures"`
 }
 
 // ExportConfig is [export].
@@ -71,6 +82,11 @@ type HTTPConfig struct {
 	Listen string `toml:"listen"`
 }
 
+// StatusConfig is [status].
+type StatusConfig struct {
+	Socket string `toml:"socket"`
+}
+
 // LogConfig is [log].
 type LogConfig struct {
 	Level  string `toml:"level"`
@@ -85,7 +101,7 @@ func Defaults() Config {
 	return Config{
 		StateDir: "/var/lib/flow-sensor",
 		Capture: CaptureConfig{
-			Engine: capture.EngineRing, Workers: 1, Fanout: capture.FanoutHash, RingSize: capture.DefaultRingSize,
+			Engine: capture.EngineRing, Workers: 1, CPUs: []int{}, Fanout: capture.FanoutFlow, RingSize: capture.DefaultRingSize,
 			BlockSize: capture.DefaultBlockSize, BlockTimeout: config.Duration(capture.DefaultBlockTimeout),
 			SnapLength: capture.DefaultSnapLength, Promiscuous: true, Sample: 1,
 		},
@@ -93,17 +109,27 @@ func Defaults() Config {
 			MaxFlows: 1 << 20, ActiveTimeout: config.Duration(time.Minute), InactiveTimeout: config.Duration(15 * time.Second),
 			Linger: config.Duration(2 * time.Second), MaxFragments: packet.DefaultMaxFragments,
 		},
+		DNS: DNSConfig{MaxFailures: 1000},
 		Export: ExportConfig{
 			Delivery: export.Acknowledged, SpoolSize: 256 << 20, MaxDatagram: export.DefaultMaxDatagram,
 			FlushInterval: config.Duration(time.Second), Queue: 256, ReportInterval: config.Duration(10 * time.Second),
 		},
-		HTTP: HTTPConfig{Listen: "127.0.0.1:9997"},
-		Log:  LogConfig{Level: "info", Format: "auto"},
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9997"},
+		Status: StatusConfig{Socket: status.Auto},
+		Log:    LogConfig{Level: "info", Format: "auto"},
 	}
 }
 
-// Load reads and validates the file: all refusals at once, each with its line.
+// Load reads and validates the file: all refusals at once, each with its line. It reads no key.
 func Load(path string) (Config, error) { return load(path, (*Config).validate) }
+
+// loadWithKey also refuses a key that cannot be used, with the line that names its file.
+func loadWithKey(path string) (Config, error) {
+	return load(path, func(c *Config, doc *config.Document) {
+		c.validate(doc)
+		c.validateKey(doc)
+	})
+}
 
 // load leaves to validate which parts must be right.
 func load(path string, validate func(*Config, *config.Document)) (Config, error) {

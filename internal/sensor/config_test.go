@@ -13,12 +13,15 @@ import (
 	"flowsensor/internal/sensor"
 )
 
-// example loads the shipped configuration with lines replaced.
+// edited is the shipped configuration with what must be set.
+var edited = strings.Replace(etc.SensorTOML, "name = \"\"", "name = \"eth1\"", 1)
+
+// example loads the edited configuration with lines replaced.
 func example(t *testing.T, oldnew ...string) (sensor.Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sensor.toml")
-	text := strings.NewReplacer(oldnew...).Replace(etc.SensorTOML)
-	if len(oldnew) > 0 && text == etc.SensorTOML {
+	text := strings.NewReplacer(oldnew...).Replace(edited)
+	if len(oldnew) > 0 && text == edited {
 		t.Fatalf("%q is not in the example", oldnew)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -55,13 +58,15 @@ func TestExampleShowsEveryDefault(t *testing.T) {
 func TestConfigRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ old, line, want string }{
 		"id":             {`id = "sensor-1"`, `id = "a b"`, ":6: id: "},
-		"no interface":   {"[[interface]]\nname = \"eth1\"", "[unused]", "unknown key"},
+		"no interface":   {"[[interface]]\n", "[unused]\n", "unknown key"},
 		"empty name":     {`name = "eth1"`, `name = ""`, "interface[0].name: must name a network interface"},
 		"long name":      {`name = "eth1"`, `name = "averyveryverylongname"`, "is no interface name"},
 		"twice":          {"\n[capture]\n", "\n[[interface]]\nname = \"eth1\"\n[capture]\n", `interface[1].name: "eth1" is named twice`},
 		"workers":        {"\nworkers = 1\n", "\nworkers = -1\n", "capture.workers: -1 is out of range: want 1 to 256"},
 		"engine":         {`engine = "ring"`, `engine = "pf_ring"`, "capture.engine"},
-		"fanout":         {`fanout = "hash"`, `fanout = "rollover"`, "capture.fanout"},
+		"cpus":           {`cpus = []`, `cpus = [2, -1]`, "capture.cpus: -1 is out of range: want 0 to 1023"},
+		"cpus twice":     {`cpus = []`, `cpus = [2, 2]`, "capture.cpus: 2 is named twice"},
+		"fanout":         {`fanout = "flow"`, `fanout = "rollover"`, "capture.fanout"},
 		"block size":     {`block_size = "64KiB"`, `block_size = "65KiB"`, "capture.block_size: 65KiB: want a power of two"},
 		"ring size":      {`ring_size = "64MiB"`, `ring_size = "65KiB"`, "capture.ring_size: 65KiB: want a multiple of block_size"},
 		"block timeout":  {`block_timeout = "20ms"`, `block_timeout = "2s"`, "capture.block_timeout: 2s is out of range"},
@@ -69,6 +74,7 @@ func TestConfigRefusals(t *testing.T) {
 		"sample":         {`sample = 1`, `sample = 0`, "capture.sample: 0 is out of range: want 1 to 1000000"},
 		"unit":           {`active_timeout = "60s"`, `active_timeout = 60`, `"60" is not a duration`},
 		"max flows":      {`max_flows = 1048576`, `max_flows = 3`, "flows.max_flows: 3 is out of range"},
+		"failures":       {`max_failures = 1000`, `max_failures = -1`, "dns.max_failures: -1 is out of range"},
 		"no collector":   {`collector = ["127.0.0.1:9999"]`, `collector = []`, "export.collector: must name the collector"},
 		"two collectors": {`delivery = "acknowledged"`, "delivery = \"fire-and-forget\"\ncollector = [\"a:1\", \"b:1\"]", "collector"},
 		"spool":          {`spool_size = "256MiB"`, `spool_size = "1KiB"`, "export.spool_size: 1KiB"},

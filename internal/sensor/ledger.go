@@ -22,6 +22,9 @@ type Ledger struct {
 	Flows   uint64            `json:"flows"`           // still in the tables
 	Ended   map[string]uint64 `json:"ended,omitempty"` // records by end reason
 	Notes   map[string]uint64 `json:"notes,omitempty"` // what was noteworthy of accounted packets
+	// DNS is what became of the messages from DNS servers: ok are those that gave an answer, failure_limited of these were not
+	// told of, and chain_cut, addresses_cut and ttl are notes on them; the others gave none, by reason.
+	DNS map[string]uint64 `json:"dns,omitempty"`
 }
 
 // Balance is one unit's side of the ledger.
@@ -38,7 +41,7 @@ type Balance struct {
 func newLedger() *Ledger {
 	return &Ledger{
 		Packets: Balance{Refused: make(map[string]uint64)}, Bytes: Balance{Refused: make(map[string]uint64)},
-		Ended: make(map[string]uint64), Notes: make(map[string]uint64),
+		Ended: make(map[string]uint64), Notes: make(map[string]uint64), DNS: make(map[string]uint64),
 	}
 }
 
@@ -52,6 +55,12 @@ func (l *Ledger) refuse(reason string, packets, bytes uint64) {
 func (l *Ledger) note(name string, count uint64) {
 	if count > 0 {
 		l.Notes[name] += count
+	}
+}
+
+func (l *Ledger) dns(what string, count uint64) {
+	if count > 0 {
+		l.DNS[what] += count
 	}
 }
 

@@ -16,6 +16,12 @@ const (
 	leastFlows = 256
 )
 
+// Memory is what the rings take, and what the tables may come to, in octets.
+func (c *Config) Memory() (rings, tables uint64) {
+	workers := uint64(max(c.workers(), 1))
+	return uint64(c.workers()) * uint64(c.Capture.RingSize), uint64(c.Flows.MaxFlows)*flowOctets + workers*uint64(c.Flows.MaxFragments)*fragmentOctets
+}
+
 // checkMemory refuses rings and tables that the machine cannot bear. Tables become resident as they fill: what does not fit would
 // only show under load.
 func (c *Config) checkMemory() error {
@@ -30,7 +36,7 @@ func (c *Config) checkMemory() error {
 	if err != nil {
 		return err
 	}
-	need := uint64(c.Flows.MaxFlows)*flowOctets + uint64(workers)*uint64(c.Flows.MaxFragments)*fragmentOctets
+	_, need := c.Memory()
 	if limit := available / tableShare; need > limit {
 		return fmt.Errorf("flows.max_flows: the tables take %d MiB when full, more than half of the available memory (%d of %d MiB): "+
 			"make max_flows smaller", need>>20, limit>>20, available>>20)

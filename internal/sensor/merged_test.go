@@ -140,6 +140,57 @@ func TestMergedDatagrams(t *testing.T) {
 	}
 }
 
+// mergeDatagrams has a host merge datagrams as it does TCP segments. A veth pair hands over each packet at once, so there
+// would be nothing to merge: its NAPI context is told to wait a little.
+func mergeDatagrams(t *testing.T, h *testnet.Host) {
+	t.Helper()
+	// sysfs shows the devices of the namespace that mounts it.
+	const wait = "mount -t sysfs none /sys && cd /sys/class/net/eth0 && echo 1 >napi_defer_hard_irqs && echo 500000 >gro_flush_timeout"
+	for _, command := range [][]string{{"ethtool", "-K", "eth0", "rx-udp-gro-forwarding", "on"}, {"unshare", "--mount", "sh", "-c", wait}} {
+		if out, err := h.Command(t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%v: %v: %s (needs ethtool, util-linux and a kernel that merges datagrams)", command, err, out)
+		}
+	}
+}
+
+// datagrams sends so many of so many octets, to somebody who does not answer.
+func datagrams(t *testing.T, l *testnet.Link, to netip.Addr, count, octets int) {
+	t.Helper()
+	listener, err := l.Capture.ListenPacket("udp", netip.AddrPortFrom(to, 2000).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := l.Generator.Dial(t.Context(), "udp", listener.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range count {
+		if _, err := conn.Write(make([]byte, octets)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(conn.Close(), listener.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Datagrams that the receiving side merges itself (rx-udp-gro-forwarding) count as what was sent.
+func TestDatagramsMergedOnTheWay(t *testing.T) {
+	l := testnet.NewLink(t, testnet.Config{Offloads: testnet.OffloadsOn})
+	requireSegments(t, l)
+	mergeDatagrams(t, l.Capture)
+	const count, octets = 300, 900
+	ledger, records := serve(t, l, configOn(t, l), func() {
+		datagrams(t, l, l.Capture.IPv4, count, octets)
+		datagrams(t, l, l.Capture.IPv6, count, octets)
+	})
+	packets, bytes := sentBy(l.Generator, records)
+	if packets != 2*count || bytes != count*(2*octets+28+48) || ledger.Packets.GSOExtra == 0 {
+		t.Errorf("%d packets of %d octets: %+v", packets, bytes, ledger)
+	}
+	t.Logf("%d frames read, %d packets more by what was merged", ledger.Packets.Read, ledger.Packets.GSOExtra)
+}
+
 // The other engine cannot tell: its packets are merged ones, and it warns of that.
 func TestMergedFramesOfTheOtherEngine(t *testing.T) {
 	testnet.RequireRoot(t)

@@ -3,6 +3,7 @@ package sensor
 import (
 	"sync/atomic"
 
+	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/frame"
@@ -26,6 +27,9 @@ type meter struct {
 	table   *flowtable.Table
 	time    timebase
 	own     *ownTraffic // nil where there is none, as in a file
+	split   *splitWatch // nil where no other worker could have a packet of the same flow
+	worker  uint8       // of its interface, for split
+	names   *nameReader // nil where DNS is not read
 
 	n       int
 	batch   [batchSize]flow.Packet
@@ -49,6 +53,9 @@ func (m *meter) visit(f *frame.Frame) {
 		m.ownBytes += p.Bytes
 		return
 	}
+	if m.names != nil && p.SrcPort == dnsmsg.Port {
+		m.names.visit(p, f)
+	}
 	m.extra += uint64(p.Packets - 1)
 	m.n++
 	if m.n == len(m.batch) {
@@ -62,6 +69,9 @@ func (m *meter) flush() {
 		return
 	}
 	batch := m.batch[:m.n]
+	if m.split != nil {
+		m.split.look(batch, m.worker)
+	}
 	now := m.time.convert(batch)
 	m.table.Account(batch, now)
 	m.table.Expire(batch[len(batch)-1].Time)
@@ -98,6 +108,9 @@ func (m *meter) balance(l *Ledger) {
 		l.note(packet.Note(note).String(), count)
 	}
 	l.note("negative_span", table.NegativeSpans)
+	if m.names != nil {
+		m.names.balance(l)
+	}
 	for reason, count := range table.Emitted {
 		if count > 0 {
 			l.Ended[flow.EndReason(reason).String()] += count

@@ -29,6 +29,9 @@ var metricDefs = []metrics.Def{
 	{Name: "refused_packets_total", Help: "Packets not accounted, by reason.", Labels: []string{"reason"}},
 	{Name: "refused_bytes_total", Help: "Bytes on the wire of packets not accounted, by reason.", Labels: []string{"reason"}},
 	{Name: "noted_packets_total", Help: "Accounted packets that were noteworthy, by note.", Labels: []string{"note"}},
+	{Name: "fanout_watched_flows_total", Help: "Flows watched for meeting several workers: one in 1024, fragments left out, where an interface has several."},
+	{Name: "fanout_split_flows_total", Help: "Watched flows that met more than one worker: they are in more records, which add up."},
+	{Name: "dns_messages_total", Help: "Messages from DNS servers by what became of them, and notes on their answers.", Labels: []string{"result"}},
 	{Name: "flows", Help: "Flows in the tables."},
 	{Name: "records_total", Help: "Records exported from the tables, by end reason.", Labels: []string{"reason"}},
 	{Name: "sent_records_total", Help: "Records in datagrams that the kernel took, each once."},
@@ -36,6 +39,10 @@ var metricDefs = []metrics.Def{
 	{Name: "sent_bytes_total", Help: "IP bytes in the records sent."},
 	{Name: "sent_datagrams_total", Help: "Datagrams sent to the collector."},
 	{Name: "sent_octets_total", Help: "UDP payload sent to the collector."},
+	{Name: "sent_dns_answers_total", Help: "DNS answers in datagrams that the kernel took, each once."},
+	{Name: "dropped_dns_answers_total", Help: "DNS answers given up, by reason.", Labels: []string{"reason"}},
+	{Name: "acked_dns_answers_total", Help: "DNS answers that the collector says are durable."},
+	{Name: "pending_dns_answers", Help: "DNS answers that are kept: neither settled nor dropped."},
 	{Name: "dropped_records_total", Help: "Records given up, by reason.", Labels: []string{"reason"}},
 	{Name: "dropped_packets_total", Help: "Packets in the records given up, by reason.", Labels: []string{"reason"}},
 	{Name: "dropped_bytes_total", Help: "IP bytes in the records given up, by reason.", Labels: []string{"reason"}},
@@ -62,6 +69,12 @@ var metricDefs = []metrics.Def{
 	{Name: "export_queue", Help: "Groups of records that wait for the sender."},
 	{Name: "export_queue_capacity", Help: "Groups of records that may wait for the sender."},
 	{Name: "export_refused_total", Help: "Datagrams answered by port unreachable: no collector listens there."},
+	{Name: "routes", Help: "Routes of the kernel's main table that are held. This and the next five are there where an interface is routed."},
+	{Name: "route_updates_total", Help: "Changes of routes that the kernel told of."},
+	{Name: "route_readings_total", Help: "Times all routes were read, by reason.", Labels: []string{"reason"}},
+	{Name: "route_overruns_total", Help: "Times the kernel dropped messages about routes."},
+	{Name: "route_failures_total", Help: "Times the routes could not be read."},
+	{Name: "routes_refused_total", Help: "Routes for which there was no room."},
 	{Name: "export_send_errors_total", Help: "Failed sends, whether or not the next try went through."},
 }
 
@@ -95,9 +108,17 @@ func (s *Service) readMetrics(put metrics.Put) {
 	for note, n := range l.Notes {
 		put("noted_packets_total", float64(n), note)
 	}
+	put("fanout_watched_flows_total", float64(s.pipeline.split.watched.Load()))
+	put("fanout_split_flows_total", float64(s.pipeline.split.split.Load()))
+	for result, n := range l.DNS {
+		put("dns_messages_total", float64(n), result)
+	}
 	put("flows", float64(l.Flows))
 	for reason, n := range l.Ended {
 		put("records_total", float64(n), reason)
+	}
+	if s.pipeline.routes != nil {
+		readRoutes(s.pipeline.routes.Stats(), put)
 	}
 	readExport(s.pipeline.sender.Stats(), put)
 }
@@ -113,7 +134,11 @@ func readExport(x export.Stats, put metrics.Put) {
 		put("dropped_records_total", float64(amount.Records), name)
 		put("dropped_packets_total", float64(amount.Packets), name)
 		put("dropped_bytes_total", float64(amount.Bytes), name)
+		put("dropped_dns_answers_total", float64(amount.Answers), name)
 	}
+	put("sent_dns_answers_total", float64(x.Sent.Answers))
+	put("acked_dns_answers_total", float64(x.Acked.Answers))
+	put("pending_dns_answers", float64(x.Pending.Answers))
 	put("acked_records_total", float64(x.Acked.Records))
 	put("acked_packets_total", float64(x.Acked.Packets))
 	put("acked_bytes_total", float64(x.Acked.Bytes))

@@ -8,9 +8,11 @@ import (
 	"os"
 
 	"flowsensor/internal/capture"
+	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/export"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/route"
 	"flowsensor/internal/seal"
 )
 
@@ -21,11 +23,13 @@ type pipeline struct {
 	taps    []*capture.Tap
 	workers []*worker
 	own     ownTraffic
+	split   *splitWatch
+	routes  *route.Table // nil where no interface is routed
 }
 
 // newPipeline opens and wires everything, or nothing. The sender comes first: its address is what the captures leave out.
 func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, err error) {
-	p := &pipeline{log: log}
+	p := &pipeline{log: log, split: newSplitWatch()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -43,7 +47,10 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 	ends := export.Endpoints{Local: p.sender.LocalAddr(), Remote: p.sender.RemoteAddr()}
 	p.own.set(ends)
 	exclude := exclusions(ends)
-	for _, cc := range c.captures(exclude) {
+	if err := p.openRoutes(c, log); err != nil {
+		return nil, err
+	}
+	for n, cc := range c.captures(exclude) {
 		tap, err := capture.Open(ctx, cc, log)
 		if errors.Is(err, capture.ErrFilter) {
 			return nil, configError(err)
@@ -58,7 +65,12 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 			if err != nil {
 				return nil, err
 			}
-			w.iface, w.sampling = cc.Interface, sampling(cc.Sample)
+			w.readNames(c.DNS)
+			w.iface, w.sampling, w.routes = cc.Interface, sampling(cc.Sample), p.routesFor(c.Interfaces[n])
+			w.cpu = c.Capture.cpuOf(len(p.workers))
+			if cc.Workers > 1 {
+				w.meter.split, w.meter.worker = p.split, uint8(i)
+			}
 			w.log, w.meter.own, w.thread = log, &p.own, fmt.Sprintf("w%d %s", i, cc.Interface)
 			p.workers = append(p.workers, w)
 		}
@@ -86,7 +98,11 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 	ec.SpoolSize, ec.SpoolDir = int64(c.Export.SpoolSize.Int()), c.Export.SpoolDir
 	ec.MaxDatagram, ec.FlushInterval, ec.Queue = c.Export.MaxDatagram, c.Export.FlushInterval.D(), c.Export.Queue
 	ec.Keeping, ec.StateDir, ec.Moved = keeping, c.StateDir, moved
-	return export.NewSender(ec, log)
+	sender, err := export.NewSender(ec, log)
+	if errors.Is(err, export.ErrFormat) {
+		return nil, configError(err) // another start would find the same
+	}
+	return sender, err
 }
 
 // exclusions names the sensor's own traffic for the captures' filters.
@@ -115,6 +131,9 @@ func (c *Config) captures(exclude []capture.Exclusion) []capture.Config {
 		}
 		if !c.Capture.Promiscuous {
 			cc.Promiscuous = capture.PromiscuousOff
+		}
+		if c.DNS.Enabled {
+			cc.FullPorts = []uint16{dnsmsg.Port}
 		}
 		all = append(all, cc)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"flowsensor/internal/daemon"
 	"flowsensor/internal/export"
 	"flowsensor/internal/flow"
@@ -96,17 +98,25 @@ func sendUDP(t *testing.T, h *testnet.Host, from, to netip.AddrPort) {
 // serve runs a sensor on a link while traffic does its work, and gives the ledger of its life and the records it sent.
 func serve(t *testing.T, l *testnet.Link, c Config, traffic func()) (*Ledger, []flow.Record) {
 	t.Helper()
+	return serveWith(t, l, c, func(*Service) { traffic() })
+}
+
+// serveWith is serve for traffic that looks at the sensor.
+func serveWith(t *testing.T, l *testnet.Link, c Config, traffic func(s *Service)) (*Ledger, []flow.Record) {
+	t.Helper()
 	sink, err := l.Capture.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = sink.Close() }()
-	c.Export.Collector = []string{sink.LocalAddr().String()}
+	control(t, sink, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20) })
+	c.Export.Collector, c.Export.Delivery = []string{sink.LocalAddr().String()}, export.FireAndForget // the sink acknowledges nothing
 	s := NewService("", c, daemon.NewMonitor(time.Minute, nil), slog.New(slog.DiscardHandler))
 	if err := l.Capture.Do(func() error { return s.Start(t.Context()) }); err != nil {
 		t.Fatal(err)
 	}
-	traffic()
+	traffic(s)
+	awaitQuiet(s)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
@@ -117,6 +127,14 @@ func serve(t *testing.T, l *testnet.Link, c Config, traffic func()) (*Ledger, []
 		t.Errorf("the ledger does not balance: %+v", ledger)
 	}
 	return ledger, received(t, sink, c, ledger.Records)
+}
+
+// awaitQuiet waits until a sensor has received nothing for a while: packets may be on their way yet when their sender is done.
+func awaitQuiet(s *Service) {
+	for before, received := ^uint64(0), s.Ledger().Received; received != before; {
+		<-time.After(100 * time.Millisecond)
+		before, received = received, s.Ledger().Received
+	}
 }
 
 // received reads datagrams until they hold so many records.

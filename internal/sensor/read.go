@@ -46,6 +46,11 @@ func (r *Reader) record(rec *flow.Record) {
 	r.emit(rec, r.iface.Name)
 }
 
+// ReadNames has the DNS answers of the files handed to emit, too.
+func (r *Reader) ReadNames(c DNSConfig, emit func(*flow.DNSAnswer)) {
+	r.meter.names = newNameReader(c, emit)
+}
+
 // Read takes one file to its end; flows end with it. A file that is damaged or cut is accounted as far as it can be
 // read, and the error says where that is.
 func (r *Reader) Read(ctx context.Context, file *pcapfile.Reader) error {

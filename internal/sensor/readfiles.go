@@ -22,6 +22,7 @@ type ReadOptions struct {
 	Config string
 	Asked  bool
 	Flows  FlowsOverride
+	DNS    bool     // give DNS answers out, too, whatever the configuration says
 	Files  []string // "-" is standard input
 	// Filter is a tcpdump expression; "" takes all.
 	Filter string
@@ -52,6 +53,9 @@ func ReadFiles(ctx context.Context, o ReadOptions) error {
 	r, err := NewReader(c.Flows, filter, out.emit)
 	if err != nil {
 		return errors.Join(err, out.close())
+	}
+	if c.DNS.Enabled || o.DNS {
+		r.ReadNames(c.DNS, out.answer)
 	}
 	var errs []error
 	for _, path := range o.Files {
@@ -87,7 +91,10 @@ func (o *ReadOptions) load() (Config, error) {
 }
 
 func readFile(ctx context.Context, r *Reader, path string, progress io.Writer) error {
-	file, err := pcapfile.Open(path)
+	file, err := pcapfile.OpenContext(ctx, path)
+	if ctx.Err() != nil && err != nil {
+		return fmt.Errorf("%s: interrupted", path)
+	}
 	if err != nil {
 		return err
 	}
@@ -137,6 +144,7 @@ func showProgress(w io.Writer, path string, file *pcapfile.Reader) (stop func())
 // recordSink is where the records of capture files go.
 type recordSink interface {
 	emit(r *flow.Record, iface string)
+	answer(a *flow.DNSAnswer)
 	close() error
 }
 
@@ -158,6 +166,13 @@ type jsonSink struct {
 func (s *jsonSink) emit(r *flow.Record, iface string) {
 	if s.err == nil {
 		s.err = s.encoder.Encode(flow.Named{Record: r, Iface: iface})
+	}
+}
+
+// answer prints an object with the one key "dns", which tells it from a flow.
+func (s *jsonSink) answer(a *flow.DNSAnswer) {
+	if s.err == nil {
+		s.err = s.encoder.Encode(map[string]*flow.DNSAnswer{"dns": a})
 	}
 }
 

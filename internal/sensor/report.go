@@ -81,6 +81,9 @@ func (s *Service) interfaceReadings(tap *capture.Tap) []flow.Reading {
 	for note, n := range l.Notes {
 		m["noted_"+note] = n
 	}
+	for result, n := range l.DNS {
+		m["dns_"+result] = n
+	}
 	return m.readings(name)
 }
 
@@ -119,4 +122,7 @@ func (s *Service) deliveryReadings(p phase) []flow.Reading {
 
 func (m meters) amount(name string, a export.Amount) {
 	m[name+"_records"], m[name+"_packets"], m[name+"_bytes"] = a.Records, a.Packets, a.Bytes
+	if a.Answers > 0 {
+		m[name+"_dns_answers"] = a.Answers
+	}
 }

@@ -21,7 +21,7 @@ import (
 
 // Run is `flow-sensor run`: the daemon, until it is told to stop.
 func Run(ctx context.Context, path string) error {
-	c, err := Load(path)
+	c, err := loadWithKey(path)
 	if err != nil {
 		return configError(err)
 	}
@@ -41,21 +41,14 @@ func Run(ctx context.Context, path string) error {
 // Check is `flow-sensor check`: it validates the configuration, holds it against this machine, and prints it with all
 // defaults.
 func Check(ctx context.Context, path string, out io.Writer) error {
-	c, err := Load(path)
+	c, err := loadWithKey(path)
 	if err != nil {
 		return configError(err)
 	}
-	if err := errors.Join(c.checkKey(), c.checkState(), c.checkCapture(ctx)); err != nil {
+	if err := errors.Join(c.checkState(), c.checkCapture(ctx)); err != nil {
 		return err
 	}
 	return config.Write(out, c)
-}
-
-func (c *Config) checkKey() error {
-	if _, err := seal.LoadKeyFile(c.Export.KeyFile); err != nil {
-		return configError(fmt.Errorf("export.key_file: %w", err))
-	}
-	return nil
 }
 
 // checkState asks whether the state directory is there or can be made. It makes nothing.

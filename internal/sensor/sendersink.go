@@ -48,7 +48,11 @@ func newSenderSink(ctx context.Context, c Config) (*senderSink, error) {
 	return s, nil
 }
 
-func (s *senderSink) emit(r *flow.Record, iface string) {
+func (s *senderSink) emit(r *flow.Record, iface string) { s.batcher(iface).Add(r) }
+
+func (s *senderSink) answer(a *flow.DNSAnswer) { s.batcher("").AddAnswer(a) }
+
+func (s *senderSink) batcher(iface string) *export.Batcher {
 	if len(s.batchers) >= maxIfaceNames {
 		iface = "" // a file may name very many; the rest goes without names
 	}
@@ -58,7 +62,7 @@ func (s *senderSink) emit(r *flow.Record, iface string) {
 		b.WaitForRoom(s.ctx)
 		s.batchers[iface] = b
 	}
-	b.Add(r)
+	return b
 }
 
 // close sends what is left. The kernel took every datagram then; what the network and the collector do with them they count.

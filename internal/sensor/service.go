@@ -3,7 +3,6 @@ package sensor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -36,16 +35,18 @@ type Service struct {
 	config   Config
 	pipeline *pipeline
 	page     *daemon.Page
+	started  time.Time
+	line     statusLine
 	failed   chan error
 
-	stopPage, stopWorkers, stopSender, stopDrain, stopReports context.CancelFunc
+	stopPage, stopWorkers, stopSender, stopDrain, stopReports, stopRoutes context.CancelFunc
 
-	workers, sender, pages, reports sync.WaitGroup
+	workers, sender, pages, reports, routes sync.WaitGroup
 }
 
 // NewService makes a sensor that is not running yet. path is where Reload finds the configuration.
 func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger) *Service {
-	return &Service{path: path, config: c, monitor: monitor, log: log, failed: make(chan error, 1)}
+	return &Service{path: path, config: c, monitor: monitor, log: log, started: time.Now(), failed: make(chan error, 1)}
 }
 
 // Start implements daemon.Service: when it returns every ring captures.
@@ -70,6 +71,7 @@ func (s *Service) Start(ctx context.Context) error {
 		defer s.monitor.Forget(senderName)
 		s.fail(p.sender.Run(sending))
 	})
+	s.followRoutes(life)
 	for _, w := range p.workers {
 		s.monitor.Watch("worker "+w.name, w.beat.Turns)
 		s.workers.Go(func() {
@@ -78,6 +80,7 @@ func (s *Service) Start(ctx context.Context) error {
 		})
 	}
 	s.pages.Go(func() { s.fail(s.page.Run(serving)) })
+	s.pages.Go(s.statusTask(serving))
 	s.reports.Go(func() { s.reporting(reporting) })
 	return nil
 }
@@ -109,6 +112,8 @@ func (s *Service) Stop(ctx context.Context) error {
 	release := context.AfterFunc(ctx, s.stopDrain)
 	defer release()
 	s.workers.Wait() // the sender still runs: the last flush may wait for room
+	s.stopRoutes()
+	s.routes.Wait()
 	s.stopReports()
 	s.reports.Wait()
 	p.sender.Report(s.readings(ended))
@@ -161,16 +166,9 @@ func (s *Service) ledgerOf(iface string) *Ledger {
 	return l
 }
 
-// Status implements daemon.Service.
-func (s *Service) Status() string {
-	l, x := s.Ledger(), s.pipeline.sender.Stats()
-	return fmt.Sprintf("%d packets received, %d dropped by the ring, %d flows active, %d records sent to %s, %d kept, %d dropped",
-		l.Received, l.Dropped, l.Flows, x.Sent.Records, x.Remote, x.Pending.Records, x.DroppedTotal().Records)
-}
-
 // Reload implements daemon.Service: it takes over the key, and names what only a restart takes over.
 func (s *Service) Reload(context.Context) error {
-	next, err := Load(s.path)
+	next, err := loadWithKey(s.path)
 	if err != nil {
 		return err
 	}
@@ -211,6 +209,9 @@ func (p *pipeline) close() error {
 	}
 	for _, w := range p.workers {
 		errs = append(errs, w.meter.table.Close())
+	}
+	if p.routes != nil {
+		p.routes.Close()
 	}
 	if p.sender != nil {
 		errs = append(errs, p.sender.Close())

@@ -38,7 +38,7 @@ func configured(t *testing.T, iface string) (string, sensor.Config) {
 	writeKey(t, filepath.Join(dir, "key"))
 	path := filepath.Join(dir, "sensor.toml")
 	text := fmt.Sprintf("id = \"edge-1\"\nstate_dir = %q\n[[interface]]\nname = %q\n[capture]\nring_size = \"1MiB\"\nworkers = 2\n"+
-		"[flows]\nmax_flows = 4096\n[export]\ncollector = [\"127.0.0.1:9\"]\nkey_file = %q\n[http]\nlisten = \"\"\n", dir, iface, filepath.Join(dir, "key"))
+		"[flows]\nmax_flows = 4096\n[export]\ncollector = [\"127.0.0.1:9\"]\nkey_file = %q\n[http]\nlisten = \"\"\n[status]\nsocket = \"\"\n", dir, iface, filepath.Join(dir, "key"))
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/export"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
 )
 
 // Bounds of the configuration. They keep a slip of the pen from taking the machine's memory.
@@ -23,6 +25,7 @@ const (
 	maxDatagram  = 65507
 	minSpool     = 1 << 20
 	maxSpool     = 1 << 40
+	maxFailures  = 1_000_000
 	maxIfaceName = 15 // IFNAMSIZ less the terminating zero
 )
 
@@ -34,22 +37,38 @@ func (c *Config) validate(doc *config.Document) {
 	c.validateInterfaces(doc)
 	c.Capture.validate(doc)
 	c.Flows.validate(doc)
+	c.DNS.validate(doc)
 	c.Export.validate(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
+	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
 }
 
 // validateReading wants right what reading capture files needs, validateSending what sending their flows needs too: an
 // interface to capture on is no part of it.
-func (c *Config) validateReading(doc *config.Document) { c.Flows.validate(doc) }
+func (c *Config) validateReading(doc *config.Document) {
+	c.Flows.validate(doc)
+	c.DNS.validate(doc)
+}
 
 func (c *Config) validateSending(doc *config.Document) {
 	doc.Check("id", seal.ValidID(c.ID))
 	c.Flows.validate(doc)
+	c.DNS.validate(doc)
 	c.Export.validate(doc)
+	c.validateKey(doc)
+}
+
+// validateKey reads the key's file.
+func (c *Config) validateKey(doc *config.Document) {
+	if c.Export.KeyFile == "" {
+		return // which was refused already
+	}
+	_, err := seal.LoadKeyFile(c.Export.KeyFile)
+	doc.Check("export.key_file", err)
 }
 
 func (c *Config) validateInterfaces(doc *config.Document) {
@@ -77,6 +96,14 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 		doc.Checkf("capture.engine", "%q is not part of this build, which was made without cgo: want %q", c.Engine, capture.EngineRing)
 	}
 	doc.Check("capture.workers", config.Between(c.Workers, 1, maxWorkers))
+	for i, cpu := range c.CPUs {
+		switch {
+		case cpu < 0 || cpu > maxCPU:
+			doc.Checkf("capture.cpus", "%d is out of range: want 0 to %d", cpu, maxCPU)
+		case slices.Contains(c.CPUs[:i], cpu):
+			doc.Checkf("capture.cpus", "%d is named twice: workers beyond the last one begin again with the first", cpu)
+		}
+	}
 	doc.Check("capture.sample", config.Between(c.Sample, 1, capture.MaxSample))
 	doc.Check("capture.snap_length", config.Between(c.SnapLength, minSnap, maxSnap))
 	doc.Check("capture.block_timeout", config.DurationBetween(c.BlockTimeout, time.Millisecond, time.Second))
@@ -86,6 +113,10 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 	case c.RingSize.Int() < 2*block || c.RingSize.Int()%block != 0:
 		doc.Checkf("capture.ring_size", "%s: want a multiple of block_size (%s), two blocks at least", c.RingSize, c.BlockSize)
 	}
+}
+
+func (c *DNSConfig) validate(doc *config.Document) {
+	doc.Check("dns.max_failures", config.Between(c.MaxFailures, 0, maxFailures))
 }
 
 func (c *FlowsConfig) validate(doc *config.Document) {
@@ -129,11 +160,15 @@ func (c *ExportConfig) validate(doc *config.Document) {
 	if n := c.SpoolSize.Int(); n != 0 && (n < minSpool || n > maxSpool) {
 		doc.Checkf("export.spool_size", "%s: want 0 for none, or 1MiB to 1TiB", c.SpoolSize)
 	}
-	if c.KeyFile == "" {
-		doc.Checkf("export.key_file", "must name the file with the Fernet key (`flow-sensor keygen` makes one)")
-	}
+	c.validateKeyFile(doc)
 	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, minDatagram, maxDatagram))
 	doc.Check("export.flush_interval", config.DurationBetween(c.FlushInterval, 10*time.Millisecond, time.Minute))
 	doc.Check("export.report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	doc.Check("export.queue", config.Between(c.Queue, 1, 1<<16))
+}
+
+func (c *ExportConfig) validateKeyFile(doc *config.Document) {
+	if c.KeyFile == "" {
+		doc.Checkf("export.key_file", "must name the file with the Fernet key (`flow-sensor keygen` makes one)")
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"flowsensor/internal/flow"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/route"
 )
 
 // retryPause is how long a worker rests after its ring failed before it tries again.
@@ -33,12 +34,16 @@ type worker struct {
 	batcher *export.Batcher
 	beat    daemon.Beat
 	clamped atomic.Uint64
+	cpu     int                  // that its thread is to stay on, or anyCPU
+	asked   atomic.Pointer[look] // nil while nobody asks
 	// sampling is the rate that every record carries; 0 where every packet is taken.
 	sampling uint32
+	// routes tells where the flows went; nil on a mirror port.
+	routes *route.Table
 }
 
 func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c FlowsConfig) (*worker, error) {
-	w := &worker{name: name, ring: ring, clock: newClock(), batcher: batcher}
+	w := &worker{name: name, ring: ring, clock: newClock(), batcher: batcher, cpu: anyCPU}
 	table, err := flowtable.New(c.table(), w.emit)
 	if err != nil {
 		return nil, err
@@ -47,6 +52,13 @@ func newWorker(name string, ring *capture.Ring, batcher *export.Batcher, c Flows
 	w.meter.table = table
 	w.meter.time = w.clock
 	return w, nil
+}
+
+// readNames has the worker read DNS answers.
+func (w *worker) readNames(c DNSConfig) {
+	if c.Enabled {
+		w.meter.names = newNameReader(c, w.batcher.AddAnswer)
+	}
 }
 
 // balance adds the worker's account to a ledger; any goroutine may call it.
@@ -59,6 +71,9 @@ func (w *worker) balance(l *Ledger) {
 func (w *worker) emit(r *flow.Record) {
 	r.Sampling = w.sampling
 	r.First, r.Last = w.clock.wall(r.First), w.clock.wall(r.Last)
+	if w.routes != nil {
+		w.routes.Fill(r)
+	}
 	w.batcher.Add(r)
 }
 
@@ -68,6 +83,11 @@ func (w *worker) run(ctx, drain context.Context) error {
 	runtime.LockOSThread() // the ring's memory stays in one core's caches, and a frozen thread is this worker's alone
 	defer runtime.UnlockOSThread()
 	nameThread(w.thread)
+	release, err := pinThread(w.cpu)
+	if err != nil {
+		w.log.Warn("a worker goes unpinned", "worker", w.name, "err", err)
+	}
+	defer release()
 	visit := w.meter.visit
 	for {
 		before := w.meter.batches
@@ -103,6 +123,9 @@ func (w *worker) turn() {
 	w.batcher.Flush(now)
 	w.meter.publish()
 	w.clamped.Store(w.clock.clamped)
+	if l := w.asked.Load(); l != nil {
+		w.goOn(l)
+	}
 	w.beat.Tick()
 }
 

@@ -20,6 +20,8 @@ type Config struct {
 	// RetryInitial and RetryMax are the first and the longest pause before a failed write is repeated; the pauses double
 	// and are jittered by half.
 	RetryInitial, RetryMax time.Duration
+	// Longest is how long one write may take before its writer counts as stuck; see Pool.Turns.
+	Longest time.Duration
 }
 
 // DefaultConfig gives the values that suit one InfluxDB. 5,000 lines are about 1.3 MiB, so that Bytes only cuts unusual
@@ -27,25 +29,43 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Writers: 4, Queue: 500_000, Lines: 5_000, Bytes: 2 << 20, Age: time.Second,
-		RetryInitial: 500 * time.Millisecond, RetryMax: 30 * time.Second,
+		RetryInitial: 500 * time.Millisecond, RetryMax: 30 * time.Second, Longest: time.Minute,
 	}
 }
 
-// Validate names the first value that cannot work.
+// KeyError is an error of a configuration, of the key that the collector's file has for the value.
+type KeyError struct {
+	Key string
+	Err error
+}
+
+func (e KeyError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e KeyError) Unwrap() error { return e.Err }
+
+// KeyErrorf makes a KeyError.
+func KeyErrorf(key, format string, args ...any) error {
+	return KeyError{Key: key, Err: fmt.Errorf(format, args...)}
+}
+
+// Validate names the first value that cannot work, by a KeyError.
 func (c Config) Validate() error {
 	switch {
 	case c.Writers < 1 || c.Writers > 256:
-		return fmt.Errorf("writers is %d, must be 1 to 256", c.Writers)
+		return KeyErrorf("writers", "writers is %d, must be 1 to 256", c.Writers)
 	case c.Lines < 1 || c.Lines > 1_000_000:
-		return fmt.Errorf("lines is %d, must be 1 to 1000000", c.Lines)
+		return KeyErrorf("lines", "lines is %d, must be 1 to 1000000", c.Lines)
 	case c.Bytes < 1024 || c.Bytes > 256<<20:
-		return fmt.Errorf("bytes is %d, must be 1 KiB to 256 MiB", c.Bytes)
+		return KeyErrorf("size", "bytes is %d, must be 1 KiB to 256 MiB", c.Bytes)
 	case c.Queue < c.Lines || c.Queue > 100_000_000:
-		return fmt.Errorf("queue is %d records, must be %d (one chunk) to 100000000", c.Queue, c.Lines)
+		return KeyErrorf("queue", "queue is %d records, must be %d (one chunk) to 100000000", c.Queue, c.Lines)
 	case c.Age < time.Millisecond || c.Age > time.Hour:
-		return fmt.Errorf("age is %s, must be 1ms to 1h", c.Age)
-	case c.RetryInitial < time.Millisecond || c.RetryMax < c.RetryInitial || c.RetryMax > time.Hour:
-		return fmt.Errorf("retry pauses are %s to %s, must be 1ms to 1h and ascending", c.RetryInitial, c.RetryMax)
+		return KeyErrorf("age", "age is %s, must be 1ms to 1h", c.Age)
+	case c.RetryInitial < time.Millisecond || c.RetryInitial > time.Hour:
+		return KeyErrorf("retry_first", "retry pauses begin with %s, must be 1ms to 1h", c.RetryInitial)
+	case c.RetryMax < c.RetryInitial || c.RetryMax > time.Hour:
+		return KeyErrorf("retry_longest", "retry pauses are %s to %s, must be 1ms to 1h and ascending", c.RetryInitial, c.RetryMax)
 	}
 	return nil
 }

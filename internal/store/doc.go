@@ -7,6 +7,9 @@
 // which these add up. Writing is retried for ever and repeated lines are harmless, because the point identity of a line
 // (measurement, tags, time) belongs to its record and a repeated line overwrites itself.
 //
+// Rows of other measurements are written by Pool.WriteRows in the goroutine of whoever made them, which knows then that
+// they are durable.
+//
 // The caller opens the Writer and the DeadLetters and closes both after Pool.Run returned. A batch belongs to the pool
 // from a successful Submit until Release is called with it, which happens after its records are durable: that is where
 // an acknowledgement belongs.

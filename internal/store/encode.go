@@ -22,6 +22,12 @@ type Encoder struct {
 	protos  [256]string
 	reasons []lineprotocol.Value
 	text    [64]byte
+	scratch []byte
+
+	// Keep says which attributed records get a line; all but discarded ones when nil.
+	Keep func(*flow.Attribution, flow.Networks) bool
+	// Withheld adds up the records that got none for it.
+	Withheld Count
 }
 
 // NewEncoder makes an encoder ready to use.
@@ -38,10 +44,14 @@ func NewEncoder() *Encoder {
 	return e
 }
 
-// Encode appends a line for every record of b, or for every group of its readings. One that makes no line is given to
+// Encode appends a line for every record of b, for every group of its readings, or for its DNS answers that failed. One that makes no line is given to
 // refuse with its index, the reason and the cause.
 func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadReason, cause error)) {
 	e.line.SetBuffer(to.data)
+	if b.Content == flow.DNSAnswers {
+		e.failures(to, b, refuse)
+		return
+	}
 	if b.Content != flow.Flows {
 		e.readings(to, b, refuse)
 		return
@@ -52,6 +62,10 @@ func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadRe
 		r := &b.Records[i]
 		if err := r.Validate(); err != nil {
 			refuse(i, DeadRecordInvalid, err)
+			continue
+		}
+		if e.withhold(b, i) {
+			e.Withheld.add(Count{Records: 1, Packets: r.Packets, Bytes: r.Bytes})
 			continue
 		}
 		at, ok := pointTime(b, i)
@@ -68,6 +82,9 @@ func (e *Encoder) Encode(to *Lines, b *flow.Batch, refuse func(i int, why DeadRe
 		e.line.AddTag("sensor", sensor)
 		e.always(r)
 		e.whenKnown(r)
+		if i < len(b.Attributions) {
+			e.attribution(&b.Attributions[i], b.Networks)
+		}
 		e.line.EndLine(time.Unix(0, at))
 		if err := e.line.Err(); err != nil {
 			e.line.ClearErr()

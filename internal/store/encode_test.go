@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -279,8 +280,30 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 }
 
+// The names go to the ends of the record, whichever of them is the client; what a line cannot hold is made fit.
+func TestEncodeAttributions(t *testing.T) {
+	b := batch(rand.New(rand.NewPCG(9, 10)), 4)
+	b.Attributions = []flow.Attribution{
+		{ClientASName: "Ünï, \"Inc.\"", ServerASName: "two\nlines=1i"},
+		{FromServer: true, ClientASName: "client", ServerASName: "server"},
+		{ClientASName: "\xff", ServerASName: `\`},
+		{},
+	}
+	var lines store.Lines
+	mustEncode(t, &lines, b)
+	var got [][2]any
+	for _, p := range parse(t, lines.Bytes()) {
+		got = append(got, [2]any{p.Fields["src_as_name"], p.Fields["dst_as_name"]})
+	}
+	wanted := [][2]any{{"Ünï, \"Inc.\"", "two_lines=1i"}, {"server", "client"}, {"\ufffd", "_"}, {nil, nil}}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestEncodeDoesNotAllocate(t *testing.T) {
 	b := batch(rand.New(rand.NewPCG(7, 8)), 100)
+	b.Attributions = slices.Repeat([]flow.Attribution{{ClientASName: "client", ServerASName: "server"}}, 100)
 	e := store.NewEncoder()
 	var lines store.Lines
 	refuse := func(int, store.DeadReason, error) { t.Error("refused") }

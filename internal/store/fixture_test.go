@@ -27,6 +27,8 @@ type fake struct {
 	judge func(lines []string) error
 	// keep says which lines are kept although judge gave an error.
 	keep func(line string) bool
+	// wanted is the pool's Deps.Keep.
+	wanted func(*flow.Attribution, flow.Networks) bool
 }
 
 func (f *fake) Write(_ context.Context, lines store.Lines) error {
@@ -100,7 +102,7 @@ func newSetup(t *testing.T, cfg store.Config, f *fake, deadSize int64) *setup {
 	}
 	t.Cleanup(func() { _ = dead.Close() })
 	s.Pool, err = store.NewPool(cfg, store.Deps{
-		Writer: f, DeadLetters: dead, Log: slog.New(slog.NewTextHandler(s.log, nil)),
+		Writer: f, DeadLetters: dead, Log: slog.New(slog.NewTextHandler(s.log, nil)), Keep: f.wanted,
 		Release: func(b *flow.Batch, o store.Outcome) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -139,7 +141,7 @@ func (s *setup) finish(t *testing.T, within time.Duration) error {
 func (s *setup) conserved(t *testing.T) store.Count {
 	t.Helper()
 	stats := s.Stats()
-	sum := plus(stats.Written, stats.Pending)
+	sum := plus(stats.Written, stats.Pending, stats.Withheld)
 	sum = plus(sum, plus(stats.DeadLettered[:]...))
 	sum = plus(sum, plus(stats.Dropped[:]...))
 	if sum != stats.Submitted {
@@ -151,7 +153,9 @@ func (s *setup) conserved(t *testing.T) store.Count {
 func plus(counts ...store.Count) store.Count {
 	var sum store.Count
 	for _, c := range counts {
-		sum = store.Count{Records: sum.Records + c.Records, Packets: sum.Packets + c.Packets, Bytes: sum.Bytes + c.Bytes}
+		sum = store.Count{
+			Records: sum.Records + c.Records, Packets: sum.Packets + c.Packets, Bytes: sum.Bytes + c.Bytes, Rows: sum.Rows + c.Rows,
+		}
 	}
 	return sum
 }

@@ -5,7 +5,8 @@ import "flowsensor/internal/flow"
 // Count says what a number of lines stands for.
 type Count struct {
 	Records, Packets, Bytes uint64
-	Reports                 uint64 // points made of readings
+	Reports                 uint64 // points that are no records: of readings, and of DNS answers that failed
+	Rows                    uint64 // points of other measurements, by WriteRows
 }
 
 func (c *Count) add(o Count) {
@@ -13,6 +14,7 @@ func (c *Count) add(o Count) {
 	c.Packets += o.Packets
 	c.Bytes += o.Bytes
 	c.Reports += o.Reports
+	c.Rows += o.Rows
 }
 
 func (c *Count) sub(o Count) {
@@ -20,9 +22,10 @@ func (c *Count) sub(o Count) {
 	c.Packets -= o.Packets
 	c.Bytes -= o.Bytes
 	c.Reports -= o.Reports
+	c.Rows -= o.Rows
 }
 
-// points is how many lines there are of what c counts.
+// points is how many lines there are of what c counts of batches.
 func (c *Count) points() uint64 { return c.Records + c.Reports }
 
 func countOf(b *flow.Batch) Count {
@@ -32,6 +35,9 @@ func countOf(b *flow.Batch) Count {
 		c.Bytes += b.Records[i].Bytes
 	}
 	for range flow.Groups(b.Readings) {
+		c.Reports++
+	}
+	for range flow.DNSFailures(b.Answers) {
 		c.Reports++
 	}
 	return c

@@ -25,7 +25,9 @@ type Deps struct {
 	// Release gives a batch back, once for every one that was submitted with success; called by the writer goroutines,
 	// so it must be safe for concurrent use and quick.
 	Release func(*flow.Batch, Outcome)
-	Log     *slog.Logger
+	// Keep says which attributed records are written as points of their own; all when nil. What a rule discards is not.
+	Keep func(*flow.Attribution, flow.Networks) bool
+	Log  *slog.Logger
 	// Now is the clock of statistics and log lines; time.Now when nil.
 	Now func() time.Time
 }
@@ -37,6 +39,7 @@ type Pool struct {
 	writer  Writer
 	dead    *DeadLetters
 	release func(*flow.Batch, Outcome)
+	keep    func(*flow.Attribution, flow.Networks) bool
 	log     *slog.Logger
 	now     func() time.Time
 	health  *health
@@ -44,9 +47,12 @@ type Pool struct {
 	queue    chan *flow.Batch // closed by closeQueue alone, under mu
 	collect  chan struct{}    // holds a token: one writer at a time takes batches, so that chunks are full
 	lineSize atomic.Int64     // of late, to guess a chunk's bytes before encoding
+	rowing   atomic.Int64     // calls of WriteRows so far
 	accepted atomic.Uint64    // writes that succeeded: the evidence against doubtful refusals
 
-	done chan struct{} // closed when Run returns
+	done  chan struct{} // closed when Run returns
+	beats []beat        // by writer
+	made  time.Time
 
 	mu      sync.Mutex // protects what follows, and Submit against closeQueue
 	closed  bool
@@ -64,14 +70,18 @@ func NewPool(cfg Config, d Deps) (*Pool, error) {
 		return nil, errors.New("store: a pool needs a writer, dead letters and a log")
 	}
 	p := &Pool{
-		cfg: cfg, writer: d.Writer, dead: d.DeadLetters, release: d.Release, log: d.Log.With("store", d.Writer.String()), now: d.Now,
-		queue: make(chan *flow.Batch, cfg.Queue), collect: make(chan struct{}, 1), done: make(chan struct{}),
+		cfg: cfg, writer: d.Writer, dead: d.DeadLetters, release: d.Release, keep: d.Keep, log: d.Log.With("store", d.Writer.String()), now: d.Now,
+		queue: make(chan *flow.Batch, cfg.Queue), collect: make(chan struct{}, 1), done: make(chan struct{}), beats: make([]beat, cfg.Writers),
+		made: time.Now(),
 	}
 	if p.now == nil {
 		p.now = time.Now
 	}
 	if p.release == nil {
 		p.release = func(*flow.Batch, Outcome) {}
+	}
+	if p.keep == nil {
+		p.keep = func(*flow.Attribution, flow.Networks) bool { return true }
 	}
 	p.health = newHealth(p.log, p.now)
 	p.lineSize.Store(300)
@@ -113,7 +123,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	var writers, check sync.WaitGroup
 	check.Go(func() { p.check(ctx) })
 	for i := range p.cfg.Writers {
-		writers.Go(func() { newWorker(p, i).run(ctx) })
+		writers.Go(func() { newWorker(p, i, &p.beats[i]).run(ctx) })
 	}
 	writers.Wait()
 	cancel()

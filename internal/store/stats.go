@@ -4,11 +4,12 @@ import "time"
 
 // Stats is a state of the pool in which
 //
-//	Submitted = Written + the sum of DeadLettered + the sum of Dropped + Pending
+//	Submitted = Written + Withheld + the sum of DeadLettered + the sum of Dropped + Pending
 //
 // holds in records, packets and bytes.
 type Stats struct {
 	Submitted, Written, Pending Count
+	Withheld                    Count              // records that were not wanted as points of their own: Deps.Keep
 	DeadLettered                [deadReasons]Count // by DeadReason
 	Dropped                     [dropReasons]Count // by DropReason
 

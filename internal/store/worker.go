@@ -26,11 +26,15 @@ type worker struct {
 	batches []*flow.Batch
 	lines   Lines
 	letters []Letter
+	beat    *beat
 }
 
-func newWorker(p *Pool, id int) *worker {
+// newWorker makes a writer; id tells it from the others.
+func newWorker(p *Pool, id int, b *beat) *worker {
+	e := NewEncoder()
+	e.Keep = p.keep
 	return &worker{
-		Pool: p, id: id, encoder: NewEncoder(),
+		Pool: p, id: id, encoder: e, beat: b,
 		pause: backoff.ExponentialBackOff{
 			InitialInterval: p.cfg.RetryInitial, MaxInterval: p.cfg.RetryMax, Multiplier: 2, RandomizationFactor: 0.5,
 		},
@@ -38,20 +42,21 @@ func newWorker(p *Pool, id int) *worker {
 }
 
 func (w *worker) run(ctx context.Context) {
+	alive := time.NewTicker(idleTick)
+	defer alive.Stop()
 	for more := true; more; {
-		more = w.gather(ctx)
+		more = w.gather(ctx, alive.C)
 		w.store(ctx)
+		w.beat.tick()
 	}
 }
 
 // gather takes batches for one chunk and reports whether there may be more.
-func (w *worker) gather(ctx context.Context) bool {
-	select {
-	case w.collect <- struct{}{}:
-		defer func() { <-w.collect }()
-	case <-ctx.Done():
+func (w *worker) gather(ctx context.Context, alive <-chan time.Time) bool {
+	if !w.first(ctx, alive) {
 		return false
 	}
+	defer func() { <-w.collect }()
 	limit := max(1, min(w.cfg.Lines, w.cfg.Bytes/int(w.lineSize.Load())))
 	var age <-chan time.Time
 	for n := 0; n < limit; {
@@ -70,11 +75,27 @@ func (w *worker) gather(ctx context.Context) bool {
 			n += int(c.points())
 		case <-age:
 			return true
+		case <-alive:
+			w.beat.tick()
 		case <-ctx.Done():
 			return false
 		}
 	}
 	return true
+}
+
+// first waits to be the one that takes batches; false means that ctx ended.
+func (w *worker) first(ctx context.Context, alive <-chan time.Time) bool {
+	for {
+		select {
+		case w.collect <- struct{}{}:
+			return true
+		case <-alive:
+			w.beat.tick()
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // store settles and releases the gathered batches.
@@ -104,11 +125,13 @@ func (w *worker) store(ctx context.Context) {
 // encode makes w.lines of the gathered batches and letters of what makes no line.
 func (w *worker) encode() {
 	w.lines.reset()
+	w.encoder.Withheld = Count{}
 	for _, b := range w.batches {
 		w.encoder.Encode(&w.lines, b, func(i int, why DeadReason, cause error) {
 			w.letters = append(w.letters, letterOf(b, i, why, cause))
 		})
 	}
+	w.settle(&w.stats.Withheld, w.encoder.Withheld)
 	if n := w.lines.Len(); n > 0 {
 		w.lineSize.Store(int64(max(len(w.lines.Bytes())/n, 1)))
 	}
@@ -120,7 +143,11 @@ func letterOf(b *flow.Batch, i int, why DeadReason, cause error) Letter {
 		return recordLetter(b, i, why, cause)
 	}
 	letter := Letter{Why: why, Cause: cause.Error()}
-	letter.Lines.Append(fmt.Appendf(nil, "# report of %q, number %d\n", b.Sensor, i), Count{Reports: 1})
+	what := "report"
+	if b.Content == flow.DNSAnswers {
+		what = "failed DNS answer"
+	}
+	letter.Lines.Append(fmt.Appendf(nil, "# %s of %q, number %d\n", what, b.Sensor, i), Count{Reports: 1})
 	return letter
 }
 
@@ -201,7 +228,7 @@ func split(part Lines, e *Error) []Lines {
 
 func (w *worker) write(ctx context.Context, part Lines) error {
 	start := w.now()
-	err := w.writer.Write(ctx, part)
+	err := w.work(func() error { return w.writer.Write(ctx, part) })
 	w.observe(part, w.now().Sub(start), err)
 	if err == nil {
 		w.accepted.Add(1)
@@ -214,7 +241,7 @@ func (w *worker) write(ctx context.Context, part Lines) error {
 // bury settles the lines of a letter and reports whether they stand in the dead-letter file: false means that ctx ended.
 func (w *worker) bury(ctx context.Context, letter Letter) bool {
 	for {
-		err := w.dead.Append(letter)
+		err := w.work(func() error { return w.dead.Append(letter) })
 		if err == nil {
 			w.settle(&w.stats.DeadLettered[letter.Why], letter.Lines.Count())
 			w.health.buried(letter, w.dead.Path())
@@ -249,12 +276,19 @@ func (w *worker) wait(ctx context.Context, e *Error) {
 		pause = asked + rand.N(asked/10+1) // not all at the same moment
 	}
 	w.health.failed(w.id, e, pause)
-	timer := time.NewTimer(pause)
+	timer, alive := time.NewTimer(pause), time.NewTicker(idleTick)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		w.count(&w.stats.Retries)
-	case <-ctx.Done():
+	defer alive.Stop()
+	for {
+		select {
+		case <-timer.C:
+			w.count(&w.stats.Retries)
+			return
+		case <-alive.C:
+			w.beat.tick()
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

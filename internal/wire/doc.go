@@ -1,10 +1,9 @@
 // Package wire turns a batch of flow records into the plaintext of a datagram and back. It knows no socket and no key:
 // seal makes a datagram of the plaintext.
 //
-// The sensor's exporter encodes (FlowsEncoder), the collector's ingest parses (ParseHeader, then ParseFlows) and answers
-// (AppendAnswer, ParseAnswer). Nothing
-// here keeps a goroutine or needs closing. A FlowsEncoder and a flow.Batch belong to one goroutine at a time; the
-// functions may be called from any.
+// The sensor's exporter encodes (FlowsEncoder, DNSEncoder, ReportEncoder), the collector's ingest parses (ParseHeader, then
+// Parse) and answers (AppendAnswer, ParseAnswer). Nothing here keeps a goroutine or needs closing. An encoder and a
+// flow.Batch belong to one goroutine at a time; the functions may be called from any.
 //
 // # Header
 //

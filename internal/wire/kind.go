@@ -47,7 +47,9 @@ func (k Kind) Content() (flow.Content, bool) {
 		return flow.Flows, true
 	case Report:
 		return flow.SensorReadings, true
-	case Ack, DNS, Probe, kinds:
+	case DNS:
+		return flow.DNSAnswers, true
+	case Ack, Probe, kinds:
 	}
 	return 0, false
 }
@@ -56,13 +58,14 @@ func (k Kind) Content() (flow.Content, bool) {
 // sensor's; they come from no network.
 func Parse(c flow.Content, body []byte, b *flow.Batch) error {
 	b.Content = c
+	b.Records, b.Interfaces, b.Readings, b.Answers = b.Records[:0], b.Interfaces[:0], b.Readings[:0], b.Answers[:0]
 	switch c {
 	case flow.Flows:
-		b.Readings = b.Readings[:0]
 		return ParseFlows(body, b)
 	case flow.SensorReadings, flow.CollectorReadings:
-		b.Records, b.Interfaces = b.Records[:0], b.Interfaces[:0]
 		return ParseReport(body, b)
+	case flow.DNSAnswers:
+		return ParseDNS(body, b)
 	default:
 		return ErrKind
 	}

@@ -27,7 +27,7 @@ const (
 // readNetflow9 reads the template flow sets that softflowd 1.1.0 exports.
 func readNetflow9(tb testing.TB) netflow9 {
 	tb.Helper()
-	b, err := os.ReadFile("testdata/netflow9-templates.dat")
+	b, err := os.ReadFile("testdata/netflow/v9-templates.bin")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,10 +1,10 @@
 package files
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"time"
+
+	"flowsensor/internal/store"
 )
 
 // Compression is what becomes of a complete file.
@@ -37,21 +37,21 @@ func DefaultConfig() Config {
 	return Config{MaxSize: 64 << 20, MaxAge: time.Hour, MaxTotal: 10 << 30, Database: "flows"}
 }
 
-// Validate names the first value that cannot work.
+// Validate names the first value that cannot work, by a store.KeyError.
 func (c Config) Validate() error {
 	switch {
 	case c.Dir == "":
-		return errors.New("no directory given")
+		return store.KeyErrorf("directory", "no directory given")
 	case c.MaxSize < 4096:
-		return fmt.Errorf("file size is %d bytes, must be at least 4 KiB", c.MaxSize)
+		return store.KeyErrorf("max_size", "file size is %d bytes, must be at least 4 KiB", c.MaxSize)
 	case c.MaxAge < time.Second:
-		return fmt.Errorf("file age is %s, must be at least 1s", c.MaxAge)
+		return store.KeyErrorf("max_age", "file age is %s, must be at least 1s", c.MaxAge)
 	case c.MaxTotal != 0 && c.MaxTotal < 2*c.MaxSize:
-		return fmt.Errorf("total size is %d bytes, must be 0 or at least two files of %d", c.MaxTotal, c.MaxSize)
+		return store.KeyErrorf("max_total", "total size is %d bytes, must be 0 or at least two files of %d", c.MaxTotal, c.MaxSize)
 	case c.Compression > Gzip:
-		return fmt.Errorf("unknown compression %d", c.Compression)
+		return store.KeyErrorf("compression", "unknown compression %d", c.Compression)
 	case c.Database == "" || strings.ContainsAny(c.Database, "\r\n"):
-		return errors.New("the database's name is empty or more than a line")
+		return store.KeyErrorf("database", "the database's name is empty or more than a line")
 	}
 	return nil
 }

@@ -1,11 +1,12 @@
 package influx
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
+
+	"flowsensor/internal/store"
 )
 
 // API is a version of InfluxDB's write API.
@@ -37,6 +38,9 @@ func (a *API) UnmarshalText(text []byte) error {
 	}
 	return fmt.Errorf("unknown InfluxDB API %q, expected v1, v2 or v3", text)
 }
+
+// MarshalText writes what UnmarshalText reads.
+func (a API) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // Encoding is the Content-Encoding of request bodies.
 type Encoding uint8
@@ -82,13 +86,13 @@ type Config struct {
 // the same lines again.
 const DefaultTimeout = 30 * time.Second
 
-// Validate names the first value that cannot work. It reads no file.
+// Validate names the first value that cannot work, by a store.KeyError. It reads no file.
 func (c Config) Validate() error {
 	if _, err := c.base(); err != nil {
-		return err
+		return store.KeyError{Key: "url", Err: err}
 	}
 	if !c.API.valid() {
-		return fmt.Errorf("unknown InfluxDB API %d", uint8(c.API))
+		return store.KeyErrorf("api", "unknown InfluxDB API %d", uint8(c.API))
 	}
 	if err := c.validateNames(); err != nil {
 		return err
@@ -97,15 +101,15 @@ func (c Config) Validate() error {
 		return err
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		return errors.New("a client certificate needs both its certificate and its key file")
+		return store.KeyErrorf("cert_file", "a client certificate needs both its certificate and its key file")
 	}
 	if c.Proxy != "" {
 		if _, err := plainURL("proxy", c.Proxy); err != nil {
-			return err
+			return store.KeyError{Key: "proxy", Err: err}
 		}
 	}
 	if c.Timeout < 0 || c.Timeout > time.Hour {
-		return fmt.Errorf("timeout is %s, must be up to 1h", c.Timeout)
+		return store.KeyErrorf("timeout", "timeout is %s, must be up to 1h", c.Timeout)
 	}
 	if c.Encoding > Identity {
 		return fmt.Errorf("unknown encoding %d", c.Encoding)
@@ -119,7 +123,7 @@ func (c Config) validateNames() error {
 	}
 	for name, value := range needed[c.API] {
 		if value == "" {
-			return fmt.Errorf("the %s API needs a %s", c.API, name)
+			return store.KeyErrorf(keyOf(name), "the %s API needs a %s", c.API, name)
 		}
 	}
 	foreign := map[API]map[string]string{
@@ -129,25 +133,28 @@ func (c Config) validateNames() error {
 	}
 	for name, value := range foreign[c.API] {
 		if value != "" {
-			return fmt.Errorf("the %s API takes no %s", c.API, name)
+			return store.KeyErrorf(keyOf(name), "the %s API takes no %s", c.API, name)
 		}
 	}
 	if c.CreateDatabase && c.API != V1 {
-		return fmt.Errorf("the %s API cannot create a database here; create it with InfluxDB's own tool", c.API)
+		return store.KeyErrorf("create_database", "the %s API cannot create a database here; create it with InfluxDB's own tool", c.API)
 	}
 	return nil
 }
 
+// keyOf is a name's key in the configuration file.
+func keyOf(name string) string { return strings.ReplaceAll(name, " ", "_") }
+
 func (c Config) validateSecrets() error {
 	switch {
 	case c.API != V1 && (c.Username != "" || c.PasswordFile != ""):
-		return fmt.Errorf("the %s API takes a token, no user and password", c.API)
+		return store.KeyErrorf("username", "the %s API takes a token, no user and password", c.API)
 	case (c.Username == "") != (c.PasswordFile == ""):
-		return errors.New("user name and password file go together")
+		return store.KeyErrorf("username", "user name and password file go together")
 	case c.Username != "" && c.TokenFile != "":
-		return errors.New("either user and password, or a token")
+		return store.KeyErrorf("token_file", "either user and password, or a token")
 	case strings.ContainsAny(c.Username, ":\r\n"):
-		return errors.New("a user name may not hold a colon") // HTTP basic authentication, RFC 7617 section 2
+		return store.KeyErrorf("username", "a user name may not hold a colon") // HTTP basic authentication, RFC 7617 section 2
 	}
 	return nil
 }

@@ -1,0 +1,516 @@
+package capture_test
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/bpf"
+
+	"flowsensor/internal/capture"
+	"flowsensor/internal/flow"
+	"flowsensor/internal/frame"
+	"flowsensor/internal/packet"
+	"flowsensor/internal/pcapfile"
+)
+
+// somewhere is a set of multipliers that is the same in each run.
+func somewhere(seed uint64) (m capture.Multipliers) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	for i := range m {
+		m[i] = random.Uint32() | 1
+	}
+	return m
+}
+
+// steering runs the fanout program in golang.org/x/net/bpf's machine, as the kernel runs it on what a card receives.
+type steering struct {
+	tb      testing.TB
+	program []bpf.Instruction
+	byProto map[uint16]*bpf.VM
+}
+
+func newSteering(tb testing.TB, m capture.Multipliers) *steering {
+	tb.Helper()
+	program, err := capture.SteerProgram(m)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &steering{tb: tb, program: program, byProto: map[uint16]*bpf.VM{}}
+}
+
+const macHeader = 14
+
+// machineFor gives the program with what that machine lacks put in its place: skb->protocol is a constant, and offsets
+// count from the MAC header, behind which the kernel begins.
+func (s *steering) machineFor(protocol uint16) *bpf.VM {
+	if vm := s.byProto[protocol]; vm != nil {
+		return vm
+	}
+	program := slices.Clone(s.program)
+	for i, ins := range program {
+		switch ins := ins.(type) {
+		case bpf.LoadExtension:
+			if ins.Num != bpf.ExtProto {
+				s.tb.Fatalf("%v is not expected", ins)
+			}
+			program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: uint32(protocol)}
+		case bpf.LoadAbsolute:
+			off := ins.Off + macHeader
+			if ins.Off >= capture.SKFLLOff {
+				off = ins.Off - capture.SKFLLOff
+			}
+			program[i] = bpf.LoadAbsolute{Off: off, Size: ins.Size}
+		case bpf.LoadIndirect:
+			program[i] = bpf.LoadIndirect{Off: ins.Off + macHeader, Size: ins.Size}
+		}
+	}
+	vm, err := bpf.NewVM(program)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	s.byProto[protocol] = vm
+	return vm
+}
+
+// steer gives the program's number for a frame as it is on the wire, or in a file. The receiving kernel has taken the MAC
+// header (eth_type_trans) and the outermost tag of the two kinds that it knows (skb_vlan_untag) off the front.
+func (s *steering) steer(link frame.LinkType, data []byte) int {
+	protocol, head := uint16(0x0800), make([]byte, macHeader)
+	if link == frame.Ethernet {
+		if len(data) < macHeader {
+			return 0
+		}
+		copy(head, data[:12])
+		protocol, data = binary.BigEndian.Uint16(data[12:]), data[14:]
+		if (protocol == 0x8100 || protocol == 0x88a8) && len(data) >= 4 {
+			protocol, data = binary.BigEndian.Uint16(data[2:]), data[4:]
+		}
+		switch {
+		case protocol >= 0x0600:
+		case len(data) >= 2 && data[0] == 0xff && data[1] == 0xff:
+			protocol = 1 // ETH_P_802_3
+		default:
+			protocol = 4 // ETH_P_802_2
+		}
+	} else if len(data) > 0 && data[0]>>4 == 6 {
+		protocol = 0x86dd
+	}
+	n, err := s.machineFor(protocol).Run(append(head, data...))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return int(uint32(n))
+}
+
+// capturesFolder holds captures that others made, where the machine has them.
+const capturesFolder = "../../../shared/pcaps"
+
+// beyondSteering are files with flows that the program does not know all of: one has the same flow in every encapsulation
+// that there is, the other more extension headers than eight.
+var beyondSteering = []string{"arkime-synthetic-kitchen-sink.pcap", "ipv6-exthdr-filter-set.pcap"}
+
+func eachCapturedFrame(t *testing.T, visit func(path string, f *frame.Frame)) {
+	t.Helper()
+	if _, err := os.Stat(capturesFolder); err != nil {
+		t.Skip("the folder of captures is not on this machine: ", err)
+	}
+	if err := walkCaptures(visit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// walkCaptures visits the frames of all capture files, none where there are none.
+func walkCaptures(visit func(path string, f *frame.Frame)) error {
+	return filepath.WalkDir(capturesFolder, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !isCapture(e.Name()) {
+			return err
+		}
+		r, err := pcapfile.Open(path)
+		if err != nil {
+			return nil // one that is damaged on purpose
+		}
+		_ = r.Walk(func(f *frame.Frame) { visit(path, f) }) // up to where it is damaged
+		return r.Close()
+	})
+}
+
+func isCapture(name string) bool {
+	plain := strings.TrimSuffix(name, ".gz")
+	return (strings.HasSuffix(plain, ".pcap") || strings.HasSuffix(plain, ".pcapng")) && !slices.Contains(beyondSteering, name)
+}
+
+// meetings is which worker got the packets of each conversation, and the fragments of each pair of addresses.
+type meetings struct {
+	*testing.T
+
+	workers   map[meeting]int
+	packets   int
+	met       int // packets that others of their conversation had gone before
+	fragments int
+}
+
+type meeting struct {
+	key      flow.Key
+	fragment bool
+}
+
+func newMeetings(t *testing.T) *meetings {
+	t.Helper()
+	return &meetings{T: t, workers: map[meeting]int{}}
+}
+
+func (m *meetings) add(p *flow.Packet, worker int) {
+	at := meeting{canonical(p.Key), p.Fragment}
+	m.packets++
+	if p.Fragment {
+		m.fragments++
+		at.key.SrcPort, at.key.DstPort, at.key.Proto = 0, 0, 0
+	}
+	switch before, known := m.workers[at]; {
+	case !known:
+		m.workers[at] = worker
+	case before != worker:
+		m.Errorf("%+v meets worker %d and worker %d", at, before, worker)
+	default:
+		m.met++
+	}
+}
+
+// check says whether there was enough to see.
+func (m *meetings) check() {
+	m.Logf("%d packets, %d of them fragments, of %d conversations", m.packets, m.fragments, len(m.workers))
+	if m.met < m.packets/2 || m.fragments == 0 {
+		m.Errorf("only %d packets met others of their conversation", m.met)
+	}
+}
+
+// All packets of one flow, in both directions, meet one worker, and so do all fragments of one pair of addresses, which
+// may be another one.
+func TestFlowsOfRealTrafficAreNotSplit(t *testing.T) {
+	const workers = 16
+	s, decoder, m := newSteering(t, somewhere(1)), packet.NewDecoder(packet.Config{}), newMeetings(t)
+	numbers := map[int]bool{} // one for all protocols without ports of a pair of addresses: those are no measure of the hash
+	eachCapturedFrame(t, func(_ string, f *frame.Frame) {
+		if f.Link != frame.Ethernet && f.Link != frame.Raw {
+			return // no AF_PACKET socket hands over others
+		}
+		var p flow.Packet
+		cut := decoder.Stats().Notes[packet.NotePortsTruncated]
+		if decoder.Decode(&p, f) == packet.OK && decoder.Stats().Notes[packet.NotePortsTruncated] == cut {
+			number := s.steer(f.Link, f.Data)
+			numbers[number] = true
+			m.add(&p, number%workers)
+		}
+	})
+	m.check()
+	perWorker := make([]int, workers)
+	for n := range numbers {
+		perWorker[n%workers]++
+	}
+	checkSpread(t, "real traffic", perWorker)
+}
+
+func compare(a, b flow.Addr) int { return cmp.Or(cmp.Compare(a.Hi, b.Hi), cmp.Compare(a.Lo, b.Lo)) }
+
+// canonical gives both directions of a conversation one key.
+func canonical(k flow.Key) flow.Key {
+	k.ToS, k.IfIndex, k.VLAN, k.VLANInner = 0, 0, 0, 0
+	if k.Proto == flow.ProtoICMP || k.Proto == flow.ProtoICMPv6 {
+		k.SrcPort, k.DstPort = 0, 0
+	}
+	if c := compare(k.Src, k.Dst); c > 0 || c == 0 && k.SrcPort > k.DstPort {
+		k.Src, k.Dst, k.SrcPort, k.DstPort = k.Dst, k.Src, k.DstPort, k.SrcPort
+	}
+	return k
+}
+
+// checkSpread holds flows by worker against chance: a statistic of chi-square as large as that comes once in some
+// millions of times.
+func checkSpread(t *testing.T, what string, perWorker []int) {
+	t.Helper()
+	total := 0
+	for _, n := range perWorker {
+		total += n
+	}
+	want, chi := float64(total)/float64(len(perWorker)), 0.0
+	for _, n := range perWorker {
+		chi += (float64(n) - want) * (float64(n) - want) / want
+	}
+	free := float64(len(perWorker) - 1)
+	if limit := free + 5.5*math.Sqrt(2*free) + 15; chi > limit {
+		t.Errorf("%s: %v is not even: chi-square %.1f, want at most %.1f", what, perWorker, chi, limit)
+	}
+}
+
+// Whatever part of the tuple varies, the flows are spread evenly, over any number of workers.
+func TestSpreadIsEven(t *testing.T) {
+	const flows = 4096
+	makers := map[string]func(i int) []byte{
+		"source ports": func(i int) []byte {
+			return udp4(packet4{src: [4]byte{10, 0, 0, 1}, dst: collector4, sport: uint16(20000 + i), dport: 53}, nil)
+		},
+		"even source ports, TCP": func(i int) []byte {
+			return udp4(packet4{proto: 6, src: [4]byte{10, 0, 0, 1}, dst: collector4, sport: uint16(2 * i), dport: 443}, nil)
+		},
+		"clients in a row": func(i int) []byte {
+			return udp4(packet4{src: [4]byte{10, 0, byte(i >> 8), byte(i)}, dst: collector4, sport: 123, dport: 123}, nil)
+		},
+		"networks in a row": func(i int) []byte {
+			return udp4(packet4{src: [4]byte{byte(i >> 4), byte(i << 4), 0, 1}, dst: collector4, sport: 4000, dport: 53}, nil)
+		},
+		"pairs of neighbours": func(i int) []byte {
+			return udp4(packet4{proto: 1, src: [4]byte{192, 168, 1, byte(i)}, dst: [4]byte{192, 168, 2, byte(i >> 6)}}, nil)
+		},
+		"IPv6 interface ids": func(i int) []byte {
+			p := packet6{src: sensor6, dst: collector6, sport: 4000, dport: 53}
+			binary.BigEndian.PutUint16(p.src[14:], uint16(i))
+			return udp6(p, nil)
+		},
+		"IPv6 prefixes": func(i int) []byte {
+			p := packet6{src: sensor6, dst: collector6, sport: 4000, dport: 53}
+			binary.BigEndian.PutUint16(p.src[4:], uint16(i))
+			return udp6(p, nil)
+		},
+	}
+	for seed := range uint64(8) {
+		s := newSteering(t, somewhere(seed))
+		for name, ip := range makers {
+			numbers := map[string]int{}
+			for i := range flows {
+				b := ip(i)
+				numbers[string(b)] = s.steer(frame.Ethernet, wrap(b))
+			}
+			for _, workers := range []int{2, 3, 4, 7, 8} {
+				perWorker := make([]int, workers)
+				for _, n := range numbers {
+					perWorker[n%workers]++
+				}
+				checkSpread(t, fmt.Sprintf("%s, seed %d", name, seed), perWorker)
+			}
+		}
+	}
+}
+
+// dressings put an IP packet into what a trunk may carry.
+func dressings(ip []byte) map[string][]byte {
+	version, ppp := []byte{0x08, 0x00}, []byte{0x00, 0x21}
+	if ip[0]>>4 == 6 {
+		version, ppp = []byte{0x86, 0xdd}, []byte{0x00, 0x57}
+	}
+	join := func(parts ...[]byte) []byte {
+		return append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}, slices.Concat(parts...)...)
+	}
+	tag := func(tpid uint16) []byte { return binary.BigEndian.AppendUint16(nil, tpid) }
+	vlan, mpls := []byte{0x60, 5}, []byte{0, 1, 0x40, 64}
+	bottom := []byte{0, 2, 0x41, 64}
+	inner := join(version, ip)
+	return map[string][]byte{
+		"plain":             join(version, ip),
+		"tagged":            join(tag(0x8100), vlan, version, ip),
+		"QinQ":              join(tag(0x88a8), vlan, tag(0x8100), vlan, version, ip),
+		"old QinQ":          join(tag(0x9100), vlan, tag(0x8100), vlan, version, ip),
+		"three tags":        join(tag(0x88a8), vlan, tag(0x88a8), vlan, tag(0x8100), vlan, version, ip),
+		"MPLS":              join(tag(0x8847), bottom, ip),
+		"MPLS stack":        join(tag(0x8100), vlan, tag(0x8847), mpls, mpls, mpls, mpls, mpls, bottom, ip),
+		"PPPoE":             join(tag(0x8864), []byte{0x11, 0, 0, 1, 0, byte(2 + len(ip))}, ppp, ip),
+		"PPPoE, tagged":     join(tag(0x8100), vlan, tag(0x8100), vlan, tag(0x8864), []byte{0x11, 0, 0, 1, 0, byte(2 + len(ip))}, ppp, ip),
+		"MPLS in PPPoE":     join(tag(0x8864), []byte{0x11, 0, 0, 1, 0, byte(6 + len(ip))}, []byte{0x02, 0x81}, bottom, ip),
+		"SNAP":              join([]byte{0, byte(8 + len(ip)), 0xaa, 0xaa, 3, 0, 0, 0}, version, ip),
+		"SNAP, tagged":      join(tag(0x8100), vlan, []byte{0, byte(8 + len(ip)), 0xaa, 0xaa, 3, 0, 0, 0}, version, ip),
+		"backbone tag":      join(tag(0x88a8), vlan, tag(0x88e7), []byte{0, 0, 0, 7}, inner),
+		"FabricPath":        join(tag(0x8903), []byte{0, 1}, inner),
+		"TRILL":             join(tag(0x22f3), []byte{0, 1, 0, 1, 0, 2}, inner),
+		"security tag":      join(tag(0x8909), []byte{1, 1, 0, 1, 0, 9}, version, ip),
+		"redundancy tag":    join(tag(0x892f), []byte{0, 60, 0, 1}, version, ip),
+		"IP in wrong guise": join([]byte{0x08, 0x00}, ip),
+	}
+}
+
+// extended puts IPv6 extension headers in front of a UDP header.
+func extended(p packet6, headers ...byte) []byte {
+	b := udp6(p, nil)
+	udp, next := slices.Clone(b[40:]), byte(17)
+	for _, h := range slices.Backward(headers) {
+		header := []byte{next, 0, 0, 0, 0, 0, 0, 7} // of a fragment header: an atomic fragment
+		if h != 44 {
+			header[1] = 1 // eight octets longer; of an authentication header: twelve in all
+			header = append(header, make([]byte, 8)...)
+		}
+		if h == 51 {
+			header = header[:12]
+		}
+		udp, next = append(header, udp...), h
+	}
+	b[6] = next
+	binary.BigEndian.PutUint16(b[4:], uint16(len(udp)))
+	return append(b[:40], udp...)
+}
+
+// The same packet meets the same worker in whatever it is wrapped, reversed, and with options or extension headers.
+func TestTheFlowDecidesAlone(t *testing.T) {
+	s := newSteering(t, somewhere(3))
+	there4, there6 := packet4{src: sensor4, dst: collector4, sport: 40000, dport: 443, proto: 6}, packet6{src: sensor6, dst: collector6, sport: 40000, dport: 443}
+	back4, back6 := there4, there6
+	back4.src, back4.dst, back4.sport, back4.dport = there4.dst, there4.src, there4.dport, there4.sport
+	back6.src, back6.dst, back6.sport, back6.dport = there6.dst, there6.src, there6.dport, there6.sport
+	options, marked := there4, udp4(there4, nil)
+	options.options = 24
+	marked[1], marked[5], marked[8] = 0xb8, 77, 3 // ToS, identification and time to live
+	payload := make([]byte, 40)
+	for version, same := range map[int][][]byte{
+		4: {udp4(there4, payload), udp4(back4, payload), udp4(options, payload), marked},
+		6: {
+			udp6(there6, payload), udp6(back6, payload), extended(there6, 0), extended(back6, 0, 43, 60), extended(there6, 51),
+			extended(there6, 0, 51, 44, 135, 139, 140, 60), extended(back6, 44),
+		},
+	} {
+		want := s.steer(frame.Raw, same[0])
+		for i, ip := range same {
+			if got := s.steer(frame.Raw, ip); got != want {
+				t.Errorf("IPv%d packet %d alone: %d, want %d", version, i, got, want)
+			}
+			for name, data := range dressings(ip) {
+				if got := s.steer(frame.Ethernet, data); got != want {
+					t.Errorf("IPv%d packet %d, %s: %d, want %d", version, i, name, got, want)
+				}
+			}
+		}
+	}
+	other4, other6 := there4, there6
+	other4.sport, other6.sport = 40001, 40001
+	if s.steer(frame.Raw, udp4(other4, nil)) == s.steer(frame.Raw, udp4(there4, nil)) || s.steer(frame.Raw, udp6(other6, nil)) == s.steer(frame.Raw, udp6(there6, nil)) {
+		t.Error("the port does not matter")
+	}
+}
+
+// fragments6 gives the three fragments of a datagram.
+func fragments6(p packet6) [][]byte {
+	var all [][]byte
+	for i, field := range []uint16{1, 8 | 1, 16} { // offset in octets, and whether more follow
+		b := udp6(p, make([]byte, 8))
+		header := []byte{17, 0, byte(field >> 8), byte(field), 0, 0, 0, 9}
+		if i > 0 {
+			header[0] = 59 // what a later fragment says of the next header does not count
+			binary.BigEndian.PutUint32(b[40:], uint32(i)*0x12345678)
+		}
+		b[6] = 44
+		binary.BigEndian.PutUint16(b[4:], uint16(len(b)-40+8))
+		all = append(all, slices.Concat(b[:40], header, b[40:]))
+	}
+	return all
+}
+
+func fragments4(p packet4) [][]byte {
+	var all [][]byte
+	for i, field := range []uint16{0x2000, 0x2001, 2} {
+		p.fragment = field
+		b := udp4(p, make([]byte, 8))
+		if i > 0 {
+			binary.BigEndian.PutUint32(b[20:], uint32(i)*0x12345678)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// All fragments of a pair meet one worker, those of several datagrams and of both directions.
+func TestFragmentsMeet(t *testing.T) {
+	s := newSteering(t, somewhere(4))
+	for i := range 200 {
+		client := netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}).As4()
+		there4 := packet4{src: client, dst: collector4, sport: uint16(i), dport: 53}
+		back4 := packet4{src: collector4, dst: client, sport: 7000, dport: 7000}
+		there6 := packet6{src: sensor6, dst: collector6, sport: uint16(i), dport: 53}
+		there6.src[15] = byte(i)
+		back6 := packet6{src: collector6, dst: there6.src, sport: 7, dport: 7}
+		for _, train := range [][][]byte{append(fragments4(there4), fragments4(back4)...), append(fragments6(there6), fragments6(back6)...)} {
+			want := s.steer(frame.Raw, train[0])
+			for _, ip := range train {
+				for name, data := range dressings(ip) {
+					if got := s.steer(frame.Ethernet, data); got != want {
+						t.Errorf("client %d: a fragment (%s) goes to %d, the first one to %d", i, name, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// What is no IP goes by its MAC addresses, and a cut packet anywhere: the program ends in any case.
+func TestOddFramesAreSteeredToo(t *testing.T) {
+	s := newSteering(t, somewhere(5))
+	arp := func(from byte) []byte {
+		return append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, from, 8, 6, 0, 1}, make([]byte, 44)...)
+	}
+	perWorker := make([]int, 4)
+	for i := range 256 {
+		perWorker[s.steer(frame.Ethernet, arp(byte(i)))%4]++
+	}
+	checkSpread(t, "ARP", perWorker)
+	deep := append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}, []byte{0x88, 0x47}...)
+	deep = append(deep, make([]byte, 4*40)...) // labels without end
+	same := s.steer(frame.Ethernet, append(slices.Clone(deep), 1))
+	if s.steer(frame.Ethernet, append(slices.Clone(deep), 2)) != same {
+		t.Error("a stack that is too deep does not go by its addresses")
+	}
+	for _, data := range dressings(extended(packet6{src: sensor6, dst: collector6, sport: 1, dport: 2}, 0, 51, 60)) {
+		for n := range data {
+			s.steer(frame.Ethernet, data[:n:n])
+		}
+	}
+}
+
+// Whatever comes, the program ends, and gives the same number for both directions.
+func FuzzSteer(f *testing.F) {
+	for _, ip := range [][]byte{
+		udp4(packet4{src: sensor4, dst: collector4, sport: 40000, dport: 9999}, nil),
+		extended(packet6{src: sensor6, dst: collector6, sport: 1, dport: 2}, 0, 43, 44, 51),
+	} {
+		for _, data := range dressings(ip) {
+			f.Add(data)
+		}
+	}
+	s := newSteering(f, somewhere(6))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		there := s.steer(frame.Ethernet, data)
+		if len(data) < macHeader || data[12] == 0x08 && data[13] == 0 {
+			return
+		}
+		back := slices.Concat(data[6:12], data[:6], data[12:])
+		if len(data) >= 14+44 && data[12] == 0x86 && data[13] == 0xdd && data[14]>>4 == 6 && data[20] == 6 {
+			back = slices.Concat(data[:22], data[38:54], data[22:38], data[56:58], data[54:56], data[58:])
+		}
+		if s.steer(frame.Ethernet, back) != there {
+			t.Errorf("%x goes elsewhere than back: %x", data, back)
+		}
+	})
+}
+
+func TestSteerProgramIsShort(t *testing.T) {
+	const kernelLimit = 4096
+	program, err := capture.SteerProgram(capture.NewMultipliers())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := bpf.Assemble(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d instructions", len(raw))
+	if len(raw) >= kernelLimit {
+		t.Errorf("%d instructions", len(raw))
+	}
+	if a, b := capture.NewMultipliers(), capture.NewMultipliers(); a == b {
+		t.Error("two taps hash alike")
+	}
+}

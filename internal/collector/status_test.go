@@ -1,0 +1,105 @@
+package collector_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"flowsensor/internal/collector"
+	"flowsensor/internal/daemon"
+	"flowsensor/internal/seal"
+	"flowsensor/internal/status"
+	"flowsensor/internal/wire"
+)
+
+// alive runs a collector until the test ends.
+func alive(t *testing.T) collector.StatusOptions {
+	t.Helper()
+	path, c := configured(t, "")
+	c.Status.Socket = filepath.Join(filepath.Dir(path), "s")
+	s := collector.NewService(path, c, daemon.NewMonitor(time.Minute, nil), slog.New(slog.DiscardHandler))
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return collector.StatusOptions{Socket: c.Status.Socket, Config: path}
+}
+
+func TestStatusOfARunningCollector(t *testing.T) {
+	o := alive(t)
+	client := status.NewClient(o.Socket)
+	defer client.Close()
+	var s collector.Snapshot
+	if err := client.Get(t.Context(), "/status", &s); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Sensors) != 1 || s.Sensors[0].ID != "edge-1" || s.Sensors[0].LastSeen != nil || s.Sensors[0].Key != 0 || s.Write == nil ||
+		s.Write.Kind != "files" || s.Journal.MaxBytes == 0 {
+		t.Errorf("before the first datagram: %+v", s)
+	}
+	conn, err := net.Dial("udp", s.Ingest.Sockets[0].Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for _, datagram := range [][]byte{probe(t, filepath.Join(filepath.Dir(o.Config), "key")), []byte("junk that is none of ours")} {
+		if _, err := conn.Write(datagram); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); s.Ingest.Datagrams["accepted"] == 0 || len(s.Ingest.Datagrams) < 2; {
+		if err := client.Get(t.Context(), "/status", &s); err != nil || time.Now().After(deadline) {
+			t.Fatal(err, s.Ingest)
+		}
+	}
+	x := s.Sensors[0]
+	if x.LastSeen == nil || time.Since(*x.LastSeen) > time.Minute || x.SilentFor > 60 || x.Key != 1 || x.Datagrams["accepted"] != 1 ||
+		x.ClockOffset < -2 || x.ClockOffset > 2 {
+		t.Errorf("got %+v", x)
+	}
+	var out bytes.Buffer
+	o.Out = &out
+	if err := collector.ShowStatus(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"flow-collector ", "SENSOR  LAST SEEN", "edge-1", " ago", "journal    ", "store      files: "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	if err := collector.ShowStatusJSON(t.Context(), o); err != nil || !json.Valid(out.Bytes()) {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+// probe is a datagram of edge-1 that carries no flows.
+func probe(t *testing.T, keyFile string) []byte {
+	t.Helper()
+	key, err := seal.LoadKeyFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := seal.NewSealer("edge-1", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := wire.AppendProbe(wire.AppendHeader(nil, wire.Header{Kind: wire.Probe, ID: "edge-1", Boot: 1, TX: 7}))
+	datagram, err := sealer.Seal(nil, plain, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return datagram
+}
