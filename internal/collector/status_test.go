@@ -126,10 +126,18 @@ func TestLedgerOfARunningCollector(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	key := filepath.Join(filepath.Dir(o.Config), "key")
 	newest := []flow.Reading{
-		{Name: "added_packets", Value: 90}, {Name: "dropped_packets", Value: 4}, {Name: "dropped_spool_full_packets", Value: 4},
-		{Name: "pending_packets", Value: 6}, {Name: "previous_unclean", Value: 1}, {Name: "settled_packets", Value: 80},
-		{Subject: "eth0", Name: "accounted", Value: 100}, {Subject: "eth0", Name: "exported", Value: 90}, {Subject: "eth0", Name: "received", Value: 1107},
-		{Subject: "eth0", Name: "refused", Value: 7}, {Subject: "eth0", Name: "refused_arp", Value: 7}, {Subject: "eth0", Name: "refused_bytes", Value: 420},
+		{Name: "added_packets", Value: 90},
+		{Name: "dropped_packets", Value: 4},
+		{Name: "dropped_spool_full_packets", Value: 4},
+		{Name: "pending_packets", Value: 6},
+		{Name: "previous_unclean", Value: 1},
+		{Name: "settled_packets", Value: 80},
+		{Subject: "eth0", Name: "accounted", Value: 100},
+		{Subject: "eth0", Name: "exported", Value: 90},
+		{Subject: "eth0", Name: "received", Value: 1107},
+		{Subject: "eth0", Name: "refused", Value: 7},
+		{Subject: "eth0", Name: "refused_arp", Value: 7},
+		{Subject: "eth0", Name: "refused_bytes", Value: 420},
 		{Subject: "eth0", Name: "ring_dropped", Value: 1000},
 	}
 	for seq, readings := range [][]flow.Reading{newest, {{Subject: "eth0", Name: "received", Value: 5}}} { // the second is older
