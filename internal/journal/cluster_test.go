@@ -281,7 +281,7 @@ func TestTakeoverOfWindows(t *testing.T) {
 	batches := int(<-sent)
 	a.drain()
 	r := gatherInto(t, appends, d, w)
-	await(t, "the rest", func() bool { return w.count("") == batches })
+	await(t, "the rest", func() bool { return w.count() == batches })
 	r.drain()
 	closeJournal(t, appends)
 	w.holds(batches)

@@ -55,8 +55,10 @@ const (
 	drainPause = 50 * time.Millisecond
 	// farAhead is how far the numbers of windows may be ahead of the journal's time.
 	farAhead = time.Hour
-	// maxGathered bounds the messages that are not acknowledged because of a window.
+	// maxGathered is how many messages are gathered before a full window ends early, and maxShare the part of the journal's size
+	// that they may take. That can happen once in a window's length, or numbers would run ahead.
 	maxGathered = 8192
+	maxShare    = 4
 )
 
 // closed is a window that is to be stored.
@@ -80,6 +82,7 @@ type gathering struct {
 	filled   bool      // the open window has messages
 	number   int64     // of the open window, or of the last one
 	messages int       // since the last full edge
+	octets   int64     // in these
 	due      time.Time // when the open window ends by our clock
 	closed   chan closed
 }
@@ -98,8 +101,8 @@ func (g *gathering) begin(c *checkpoint) {
 	}
 }
 
-// before sees to it that the right window is open for a message of that journal time.
-func (g *gathering) before(ctx context.Context, position uint64, at time.Time) error {
+// before sees to it that the right window is open for a message of that journal time and size.
+func (g *gathering) before(ctx context.Context, position uint64, at time.Time, size int) error {
 	for len(g.known) > 0 && position > g.known[0].position { // its last message is gone
 		if err := g.closeKnown(ctx); err != nil {
 			return err
@@ -112,7 +115,13 @@ func (g *gathering) before(ctx context.Context, position uint64, at time.Time) e
 	}
 	g.filled = true
 	g.messages++
+	g.octets += int64(size)
 	return nil
+}
+
+// crowded reports whether enough was gathered for a full window to end.
+func (g *gathering) crowded() bool {
+	return g.messages >= maxGathered || g.octets >= g.session.j.cfg.MaxSize/maxShare
 }
 
 // openFor opens the window of a time, or goes on with a later one: clocks may step back. A window stays open for its length by
@@ -147,14 +156,14 @@ func (g *gathering) next(number int64) int64 {
 	return max(number, g.number+1)
 }
 
-// after ends the window if the message was its last one.
-func (g *gathering) after(ctx context.Context, position uint64) error {
+// after ends the window if the message, of that journal time, was its last one.
+func (g *gathering) after(ctx context.Context, position uint64, at time.Time) error {
 	for len(g.known) > 0 && position >= g.known[0].position {
 		if err := g.closeKnown(ctx); err != nil {
 			return err
 		}
 	}
-	if len(g.known) == 0 && g.messages >= maxGathered {
+	if len(g.known) == 0 && g.crowded() && g.number <= at.UnixNano()/g.window {
 		return g.close(ctx, Full)
 	}
 	return nil
@@ -189,10 +198,10 @@ func (g *gathering) finish(ctx context.Context) (bool, error) {
 	return true, g.close(ctx, Full)
 }
 
-// advance ends the open window where it has messages and makes number the open one, unless a full edge lies between:
+// advance ends the open window where it has messages and makes number the open one, unless a full edge lies between or is due:
 // then none is open.
 func (g *gathering) advance(ctx context.Context, number int64) error {
-	if number/g.every != g.number/g.every {
+	if number/g.every != g.number/g.every || g.crowded() {
 		return g.close(ctx, Full)
 	}
 	if g.filled {
@@ -235,7 +244,7 @@ func (g *gathering) closeAt(ctx context.Context, c closed) error {
 	c.store = g.Close(c.kind)
 	g.filled = false
 	if c.kind == Full {
-		g.isOpen, g.messages = false, 0
+		g.isOpen, g.messages, g.octets = false, 0, 0
 	} else {
 		g.open(g.number + 1)
 		g.due = time.Now().Add(time.Duration(g.window) + closeGrace)

@@ -173,11 +173,11 @@ func TestGather(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	await(t, "the windows of what was put", func() bool {
-		return j.Stats().Messages == 0 || r.Stats().InFlight == 0 && w.count("edge-1") == batches-1
+		return j.Stats().Messages == 0 || r.Stats().InFlight == 0 && w.count() == batches-1
 	})
 	await(t, "an empty journal", func() bool {
 		st := r.Stats()
-		return st.Windows > 2 && w.count("edge-1") == batches-1
+		return st.Windows > 2 && w.count() == batches-1
 	})
 	a.put(batchOf("edge-1", batches-1, 3))
 	a.drain()
@@ -196,7 +196,7 @@ func TestGather(t *testing.T) {
 }
 
 // count is the number of batches in the windows that are stored.
-func (w *windowed) count(string) (n int) {
+func (w *windowed) count() (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, content := range w.contents {
@@ -306,7 +306,7 @@ func TestGatherShards(t *testing.T) {
 	r.drain()
 	n := 0
 	for _, w := range shards {
-		n += w.count("")
+		n += w.count()
 	}
 	if n != sensors*batches || d.rows() != sensors*batches*2 {
 		t.Errorf("%d batches in windows, %d rows", n, d.rows())

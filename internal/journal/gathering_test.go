@@ -20,10 +20,13 @@ func (silent) Close(Edge) func(context.Context) error {
 	return func(context.Context) error { return nil }
 }
 
+// maxSize of the journal has room for four times as many messages as are gathered.
+const maxSize = maxShare * maxGathered * 1000
+
 // numbered drives a gathering with messages of given seconds, and gives the edges that come of it.
 func numbered(t *testing.T, c *checkpoint, seconds ...int64) (edges []edge) {
 	t.Helper()
-	s := &session{Reader: &Reader{j: &Journal{cfg: Config{Window: 10 * time.Second, Windows: 6}, log: slog.New(slog.DiscardHandler)}}}
+	s := &session{Reader: &Reader{j: &Journal{cfg: Config{Window: 10 * time.Second, Windows: 6, MaxSize: maxSize}, log: slog.New(slog.DiscardHandler)}}}
 	s.windows = newGathering(s, silent{})
 	s.windows.begin(c)
 	done := make(chan struct{})
@@ -41,11 +44,11 @@ func numbered(t *testing.T, c *checkpoint, seconds ...int64) (edges []edge) {
 	}()
 	for i, second := range seconds {
 		position := uint64(i + 1)
-		if err := s.windows.before(t.Context(), position, time.Unix(second, 0)); err != nil {
+		if err := s.windows.before(t.Context(), position, time.Unix(second, 0), 1000); err != nil {
 			t.Fatal(err)
 		}
 		s.last = position
-		if err := s.windows.after(t.Context(), position); err != nil {
+		if err := s.windows.after(t.Context(), position, time.Unix(second, 0)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -87,14 +90,16 @@ func TestWindowNumbers(t *testing.T) {
 	}
 }
 
-// So many messages end a window, whatever the time.
+// So many messages end a window, whatever the time; but only once in its length.
 func TestWindowOfManyMessages(t *testing.T) {
-	seconds := make([]int64, maxGathered+1)
+	seconds := make([]int64, 3*maxGathered)
 	for i := range seconds {
 		seconds[i] = 60_000
 	}
+	seconds = append(seconds, 60_010, 60_010)
 	got := numbered(t, newCheckpoint(), seconds...)
-	if want := []edge{{6000, maxGathered, Full}, {6001, maxGathered + 1, Full}}; !reflect.DeepEqual(got, want) {
+	want := []edge{{6000, maxGathered, Full}, {6001, 3*maxGathered + 1, Full}, {6002, 3*maxGathered + 2, Full}}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -257,7 +257,7 @@ func (s *session) take(ctx context.Context, msg jetstream.Msg) error {
 		return msg.Ack()
 	}
 	if s.windows != nil {
-		if err := s.windows.before(ctx, position, meta.Timestamp); err != nil {
+		if err := s.windows.before(ctx, position, meta.Timestamp, len(msg.Data())); err != nil {
 			return err
 		}
 	}
@@ -283,7 +283,7 @@ func (s *session) take(ctx context.Context, msg jetstream.Msg) error {
 		}
 	}
 	if s.windows != nil {
-		return s.windows.after(ctx, position)
+		return s.windows.after(ctx, position, meta.Timestamp)
 	}
 	return nil
 }

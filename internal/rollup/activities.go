@@ -51,16 +51,7 @@ func (s *Shard) addActivities(at *where, r *flow.Record) {
 		src: r.Src, dst: r.Dst, sensor: at.sensor, iface: s.iface(at, r.IfIndex), srcPort: r.SrcPort, dstPort: r.DstPort,
 		flags: r.TCPFlags, proto: r.Proto, tos: r.ToS, version: r.Version,
 	}
-	for i := range s.parts {
-		p := &s.parts[i]
-		k.second = p.interval
-		v, _ := m.cells.at(&k, m.limit)
-		if v == nil {
-			v = m.others.at(otherKey{interval: p.interval, sensor: k.sensor, proto: k.proto})
-			m.overflow++
-		}
-		v.add(p, toServer)
-	}
+	addParts(m, &k, &k.second, s.parts, otherKey{sensor: k.sensor, proto: k.proto})
 }
 
 func (k *activityKey) compare(o *activityKey, names []string) int {

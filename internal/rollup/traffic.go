@@ -51,16 +51,7 @@ func (s *Shard) addTraffic(at *where, r *flow.Record, a *flow.Attribution) {
 	if tags&TagDirection != 0 {
 		k.direction = a.Direction
 	}
-	for i := range s.parts {
-		p := &s.parts[i]
-		k.interval = p.interval
-		v, _ := m.cells.at(&k, m.limit)
-		if v == nil {
-			v = m.others.at(otherKey{interval: p.interval, sensor: k.sensor, proto: k.proto})
-			m.overflow++
-		}
-		v.add(p, toServer)
-	}
+	addParts(m, &k, &k.interval, s.parts, otherKey{sensor: k.sensor, proto: k.proto})
 }
 
 // compare orders by interval, then by what the tags say; the order of the numbers of names is that of their coming.

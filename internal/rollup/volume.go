@@ -53,6 +53,21 @@ func (m *measure[K, V]) reset() {
 	m.others.rest, m.overflow = volume{}, 0
 }
 
+// addParts adds the parts of a record to a key, whose field interval it sets, and what finds no room to other.
+func addParts[K key](m *measure[K, volume], k *K, interval *int64, parts []part, other otherKey) {
+	for i := range parts {
+		p := &parts[i]
+		*interval = p.interval
+		v, _ := m.cells.at(k, m.limit)
+		if v == nil {
+			other.interval = p.interval
+			v = m.others.at(other)
+			m.overflow++
+		}
+		v.add(p, toServer)
+	}
+}
+
 // others is what has no row of its own.
 type others struct {
 	cells *table[otherKey, volume]
