@@ -39,7 +39,7 @@ func command() *cobra.Command {
 				"Nothing is received or written.",
 			RunE: func(c *cobra.Command, _ []string) error { return collector.Check(config, c.OutOrStdout()) },
 		},
-		statusCommand(&config),
+		statusCommand(&config), ledgerCommand(&config),
 	)
 	root.AddCommand(sensorCommand(&config))
 	return root

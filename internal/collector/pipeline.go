@@ -24,8 +24,9 @@ type pipeline struct {
 	journal  *journal.Journal
 	appender *journal.Appender
 	// role ingest
-	server *ingest.Server
-	dnstap *dnstapFeed // nil where nobody may tell of answers
+	server  *ingest.Server
+	reports ledgerBook
+	dnstap  *dnstapFeed // nil where nobody may tell of answers
 	// role write
 	names   *nameBook
 	reader  *journal.Reader
@@ -146,6 +147,9 @@ func settled(o journal.Outcome) ingest.Result {
 
 // sink is where ingest hands its batches over. It never blocks.
 func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
+	if b.Content == flow.SensorReadings {
+		p.reports.note(b)
+	}
 	if err := p.appender.Append(b); err != nil {
 		return ingest.Full
 	}

@@ -97,6 +97,7 @@ func (s *Service) statusTask(ctx context.Context) func() {
 		Socket: s.config.Status.Socket, Program: program, Config: s.path, Log: s.log,
 		Handle: func(server *status.Server) {
 			server.Handle(statusTarget, func(*http.Request) (any, error) { return s.snapshot(), nil })
+			server.Handle(ledgerTarget, func(*http.Request) (any, error) { return s.ledgers(), nil })
 		},
 	})
 }
