@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,7 +61,8 @@ func (r *rig) deliver(ctx context.Context, cfg export.Config, records []flow.Rec
 		return err
 	})
 	if err != nil {
-		r.t.Fatal(err)
+		r.t.Error(err)
+		return
 	}
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -126,4 +128,59 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 		ticks += n
 	}
 	return time.Duration(ticks) * (time.Second / 100) // USER_HZ
+}
+
+// BenchmarkManySensors has a thousand sensors send to one collector, each a report and a full batch, and says how much
+// memory the collector takes then.
+func BenchmarkManySensors(b *testing.B) {
+	const sensors = 1000
+	r := newRig(b)
+	var tables strings.Builder
+	keys := make([]seal.Key, sensors)
+	for i := range keys {
+		key, err := seal.GenerateKey()
+		if err != nil {
+			b.Fatal(err)
+		}
+		keys[i] = key
+		r.write(fmt.Sprintf("key-%d", i), key.Encode(), 0o600)
+		fmt.Fprintf(&tables, "[[sensor]]\nid = \"many-%d\"\nkey_files = [%q]\n", i, filepath.Join(r.dir, fmt.Sprintf("key-%d", i)))
+	}
+	r.configure(quickFlows, tables.String()+"[store]\nkind = \"influxdb\"\n[store.influxdb]\nurl = \"http://127.0.0.1:1\"\n")
+	ctx, stop := context.WithCancel(context.Background())
+	b.Cleanup(stop)
+	r.collector = r.launch(ctx, programs(b), "collector", collectorPage)
+	records := conversations(56)
+	for b.Loop() {
+		var sending sync.WaitGroup
+		turn := make(chan struct{}, 50)
+		for i := range keys {
+			cfg := export.DefaultConfig()
+			cfg.ID, cfg.Key, cfg.Collector, cfg.Keeping, cfg.Queue = fmt.Sprintf("many-%d", i), keys[i], "127.0.0.1:9999", export.InMemory, 1
+			turn <- struct{}{}
+			sending.Go(func() {
+				r.deliver(ctx, cfg, records)
+				<-turn
+			})
+		}
+		sending.Wait()
+	}
+	b.ReportMetric(float64(resident(b, r.collector.PID()))/(1<<20), "MiB-resident")
+	if got := r.metric(collectorPage, "flow_collector_durable_records_total"); got != float64(sensors*len(records)*b.N) {
+		b.Errorf("%v records are durable", got)
+	}
+}
+
+// resident is a process's memory at its highest (proc_pid_status(5), VmHWM).
+func resident(b *testing.B, pid int) (octets uint64) {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	if _, err := fmt.Sscanf(rest, "%d kB", &octets); err != nil {
+		b.Fatal(err)
+	}
+	return octets << 10
 }

@@ -61,7 +61,8 @@ func (r *rig) metric(page, name string) float64 {
 // Stopped in the midst of things, the sensor exports and sends all it holds, within its bound; with two workers.
 func TestStopExportsEverything(t *testing.T) {
 	r := newRig(t)
-	r.start("[capture]\nworkers = 2\nring_size = \"4MiB\"\n[export]\ncollector = [\"127.0.0.1:9999\"]\nkey_file = KEY\n", fileStore)
+	// With everything on, for the sake of the metrics.
+	r.start("routed = true\n[dns]\nenabled = true\n[capture]\nworkers = 2\nring_size = \"4MiB\"\n[export]\ncollector = [\"127.0.0.1:9999\"]\nkey_file = KEY\n", fileStore)
 	books := known(t, r.span)
 	expected, packets, _, refused := total(books)
 	r.eventually("all packets read", func() bool {
