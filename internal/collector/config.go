@@ -133,6 +133,7 @@ type InfluxConfig struct {
 	CertFile        string          `toml:"cert_file"`
 	CertKeyFile     string          `toml:"cert_key_file"`
 	Proxy           string          `toml:"proxy"`
+	Compression     influx.Encoding `toml:"compression"`
 	Timeout         config.Duration `toml:"timeout"`
 }
 
@@ -312,7 +313,7 @@ func (c *InfluxConfig) influx() influx.Config {
 	return influx.Config{
 		URL: c.URL, API: c.API, Database: database, RetentionPolicy: c.RetentionPolicy, CreateDatabase: c.CreateDatabase,
 		Org: c.Org, Bucket: c.Bucket, Username: c.Username, PasswordFile: credential(c.PasswordFile), TokenFile: credential(c.TokenFile),
-		TLS: influx.TLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.CertKeyFile}, Proxy: c.Proxy, Timeout: c.Timeout.D(),
+		TLS: influx.TLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.CertKeyFile}, Proxy: c.Proxy, Encoding: c.Compression, Timeout: c.Timeout.D(),
 	}
 }
 

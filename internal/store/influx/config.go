@@ -2,7 +2,9 @@ package influx
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,9 +49,46 @@ type Encoding uint8
 
 // The encodings. The zero value is the default.
 const (
-	Gzip Encoding = iota
+	// Auto is Identity to a server on this machine, where a network costs nothing and both sides pay for the packing, and
+	// Gzip to others.
+	Auto Encoding = iota
+	Gzip
 	Identity
+	encodings
 )
+
+var encodingNames = [encodings]string{"auto", "gzip", "none"}
+
+func (e Encoding) String() string {
+	if e < encodings {
+		return encodingNames[e]
+	}
+	return fmt.Sprintf("Encoding(%d)", uint8(e))
+}
+
+// UnmarshalText reads "auto", "gzip" or "none".
+func (e *Encoding) UnmarshalText(text []byte) error {
+	i := slices.Index(encodingNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("unknown compression %q, expected auto, gzip or none", text)
+	}
+	*e = Encoding(i)
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (e Encoding) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// to decides what Auto leaves open.
+func (e Encoding) to(host string) Encoding {
+	if e != Auto {
+		return e
+	}
+	if addr, err := netip.ParseAddr(host); host == "localhost" || err == nil && addr.IsLoopback() {
+		return Identity
+	}
+	return Gzip
+}
 
 // TLS is what differs from the system's defaults for https.
 type TLS struct {
@@ -111,8 +150,8 @@ func (c Config) Validate() error {
 	if c.Timeout < 0 || c.Timeout > time.Hour {
 		return store.KeyErrorf("timeout", "timeout is %s, must be up to 1h", c.Timeout)
 	}
-	if c.Encoding > Identity {
-		return fmt.Errorf("unknown encoding %d", c.Encoding)
+	if c.Encoding >= encodings {
+		return store.KeyErrorf("compression", "unknown encoding %d", uint8(c.Encoding))
 	}
 	return nil
 }

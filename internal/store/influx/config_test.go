@@ -102,7 +102,7 @@ func TestRequest(t *testing.T) {
 			w.WriteHeader(http.StatusNoContent)
 		}))
 		for _, prefix := range []string{"", "/behind/a/proxy"} {
-			c.cfg.URL = server.URL + prefix + "/"
+			c.cfg.URL, c.cfg.Encoding = server.URL+prefix+"/", influx.Gzip
 			w := open(t, c.cfg)
 			if err := w.Write(t.Context(), lines("m v=1i 1\n")); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -118,5 +118,32 @@ func TestRequest(t *testing.T) {
 			}
 		}
 		server.Close()
+	}
+}
+
+// What is left open is packed for the network, and not for this machine.
+func TestEncodingByItself(t *testing.T) {
+	for host, packed := range map[string]bool{"127.0.0.1": false, "127.9.9.9": false, "[::1]": false, "localhost": false, "192.0.2.1": true, "influx.example": true, "localhost.example": true} {
+		for _, c := range []struct {
+			encoding influx.Encoding
+			packed   bool
+		}{{influx.Auto, packed}, {influx.Gzip, true}, {influx.Identity, false}} {
+			w, err := influx.Open(influx.Config{URL: "http://" + host + ":8086", API: influx.V1, Database: "d", Encoding: c.encoding})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := w.Encoding() == influx.Gzip; got != c.packed {
+				t.Errorf("%s with compression %s: packed %v", host, c.encoding, got)
+			}
+		}
+	}
+	var e influx.Encoding
+	if err := e.UnmarshalText([]byte("zip")); err == nil {
+		t.Error("zip is taken")
+	}
+	for _, name := range []string{"auto", "gzip", "none"} {
+		if err := e.UnmarshalText([]byte(name)); err != nil || e.String() != name {
+			t.Errorf("%s: %v, %v", name, e, err)
+		}
 	}
 }

@@ -43,6 +43,7 @@ func Open(cfg Config) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("influxdb: %w", err)
 	}
+	cfg.Encoding = cfg.Encoding.to(base.Hostname())
 	w := &Writer{
 		cfg: cfg, base: base, endpoint: cfg.endpoint(base), now: time.Now,
 		name: fmt.Sprintf("influxdb %s at %s, %s", cfg.API, base, cfg.target()),
@@ -72,6 +73,9 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) String() string { return w.name }
+
+// Encoding is that of the requests, never Auto.
+func (w *Writer) Encoding() Encoding { return w.cfg.Encoding }
 
 // Write sends the lines in one request; see store.Writer.
 func (w *Writer) Write(ctx context.Context, lines store.Lines) error {
