@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -91,8 +92,30 @@ func (s *Service) reporting(ctx context.Context, r *reporter) {
 
 // report appends the ledger to the journal. Where that has no room the report is left out: the next one says all it said.
 func (s *Service) report(r *reporter, now time.Time) {
-	if err := s.pipeline.appender.Append(r.batch(s.readings(), now)); err != nil {
-		s.reportsSkipped.Add(1)
+	for part := range parts(s.readings(), journal.MaxReadings) {
+		if err := s.pipeline.appender.Append(r.batch(part, now)); err != nil {
+			s.reportsSkipped.Add(1)
+			return
+		}
+	}
+}
+
+// parts divides readings so that each part is one batch's; what is said of one subject stays together, for it is one point.
+func parts(readings []flow.Reading, most int) iter.Seq[[]flow.Reading] {
+	return func(yield func([]flow.Reading) bool) {
+		n := 0 // of the readings in front, that go together
+		for group := range flow.Groups(readings) {
+			if n > 0 && n+len(group) > most {
+				if !yield(readings[:n:n]) {
+					return
+				}
+				readings, n = readings[n:], 0
+			}
+			n += len(group)
+		}
+		if n > 0 {
+			yield(readings)
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"flowsensor/internal/flow"
-
 	"flowsensor/internal/journal"
 )
 
