@@ -122,9 +122,9 @@ func parts(readings []flow.Reading, most int) iter.Seq[[]flow.Reading] {
 // readings are the meters of the collector and, from what they sent, of each sensor. What they count, they count since the
 // collector started:
 //
-//	datagrams = accepted + legacy + refused + probes
+//	datagrams = accepted + legacy + refused; probes are among those accepted
 //	accepted_records = durable_records + lost_records + what is on its way into the journal
-//	read_records = written_records + dead_lettered_records + left_records + what is being written
+//	read_records = written_records + withheld_records + dead_lettered_records + left_records + what is being written
 func (s *Service) readings() []flow.Reading {
 	p := s.pipeline
 	m := meters{"reports_skipped": s.reportsSkipped.Load()}
@@ -213,6 +213,7 @@ func (m meters) store(in journal.ReadStats, out store.Stats) {
 	m["read_records"], m["read_packets"], m["read_bytes"] = in.Submitted.Records, in.Submitted.Packets, in.Submitted.Bytes
 	m["known_records"] = in.Duplicates.Records
 	m.count("written", out.Written)
+	m.count("withheld", out.Withheld)
 	var dead, left store.Count
 	for _, c := range out.DeadLettered {
 		dead.Records, dead.Packets, dead.Bytes = dead.Records+c.Records, dead.Packets+c.Packets, dead.Bytes+c.Bytes

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,5 +80,39 @@ func TestLongAnswersOfDnstap(t *testing.T) {
 	f.flush()
 	if n, lost := f.appended.Load(), f.full.Load(); n != dnstapBatch || lost != 0 {
 		t.Errorf("%d answers in the journal and %d lost, of %d", n, lost, dnstapBatch)
+	}
+}
+
+// The ledger's sum holds where records are kept out of the measurement flow, too.
+func TestReportOfWithheldRecords(t *testing.T) {
+	c := Defaults()
+	c.Networks = []NetworkConfig{{Name: "office", Prefixes: []string{"10.0.0.0/8"}}}
+	c.Rollup.Flow.Networks = []string{"office"}
+	r := newRolled(t, c)
+	defer r.stop()
+	r.Open(time.Now().UnixNano() / int64(window))
+	b := &flow.Batch{Sensor: "edge-1", Base: 1}
+	for i := range uint64(4) {
+		b.Records = append(b.Records, flow.Record{
+			Key:   flow.Key{Version: 4, Src: flow.Addr{Lo: (9+i%2)<<24 + 1}, Dst: flow.Addr{Lo: 0x09000002}, Proto: flow.ProtoTCP},
+			Bytes: 100, Packets: 1 + i, EndReason: flow.EndIdle,
+		})
+	}
+	r.Add(b)
+	if err := r.pool.Submit(b); err != nil {
+		t.Fatal(err)
+	}
+	var run sync.WaitGroup
+	run.Go(func() { _ = r.pool.Run(t.Context()) })
+	if err := r.pool.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run.Wait()
+	m := make(meters)
+	m.store(journal.ReadStats{Submitted: journal.Volume{Batches: 1, Records: 4, Packets: 10, Bytes: 400}}, r.pool.Stats())
+	for _, unit := range []string{"_records", "_packets", "_bytes"} {
+		if sum := m["written"+unit] + m["withheld"+unit] + m["dead_lettered"+unit] + m["left"+unit]; sum != m["read"+unit] || m["withheld"+unit] == 0 {
+			t.Errorf("of %d%s the ledger has %d: %v", m["read"+unit], unit, sum, m)
+		}
 	}
 }

@@ -215,8 +215,8 @@ func (s *Service) followOrigins(life context.Context) {
 
 // ledger is what the processed records come to. What was given up at the end stands in the journal still.
 type ledger struct {
-	received, refused, appended        uint64
-	read, written, deadLettered, again uint64
+	received, refused, appended                  uint64
+	read, written, withheld, deadLettered, again uint64
 }
 
 func (s *Service) ledger() (l ledger) {
@@ -229,8 +229,8 @@ func (s *Service) ledger() (l ledger) {
 	}
 	if p.pool != nil {
 		out := p.pool.Stats()
-		l.read, l.written, l.deadLettered = out.Submitted.Records, out.Written.Records, deadTotal(&out)
-		l.again = droppedTotal(&out)
+		l.read, l.written, l.withheld = out.Submitted.Records, out.Written.Records, out.Withheld.Records
+		l.deadLettered, l.again = deadTotal(&out), droppedTotal(&out)
 	}
 	return l
 }
@@ -239,7 +239,7 @@ func (s *Service) ledger() (l ledger) {
 func (s *Service) logEnd() {
 	l, kept := s.ledger(), s.pipeline.journal.Stats()
 	s.log.Info("ledger", "received_records", l.received, "journal_full_records", l.refused, "journaled_records", l.appended,
-		"read_records", l.read, "written_records", l.written, "dead_lettered_records", l.deadLettered,
+		"read_records", l.read, "written_records", l.written, "withheld_records", l.withheld, "dead_lettered_records", l.deadLettered,
 		"left_in_journal_records", l.again, "journal_messages", kept.Messages)
 }
 
