@@ -191,8 +191,3 @@ func (s *Shard) Close(edge Edge) *Increment {
 	}
 	return inc
 }
-
-// Discard forgets what was gathered since the last Full edge: its batches come again.
-func (s *Shard) Discard() {
-	s.Close(Full).Release()
-}
