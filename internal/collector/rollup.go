@@ -26,6 +26,7 @@ type rollups struct {
 	origins *enrich.Origins
 	names   *nameBook
 	shards  int // as configured
+	windows int // that the journal acknowledges together, until a restart
 
 	mu    sync.Mutex // protects rollers
 	rolls map[int]*roller
@@ -57,7 +58,7 @@ func newRollups(c Config) (*rollups, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rollups{shards: c.Journal.Shards, rolls: make(map[int]*roller)}
+	r := &rollups{shards: c.Journal.Shards, windows: c.Rollup.windows(), rolls: make(map[int]*roller)}
 	r.config.Store(setup)
 	return r, nil
 }

@@ -287,14 +287,25 @@ func (s *Service) Reload(context.Context) error {
 	}
 	s.config.Sensors, s.config.Ingest.TTL, s.config.Ingest.Skew = next.Sensors, next.Ingest.TTL, next.Ingest.Skew
 	s.config.LegacyAgents = next.LegacyAgents
-	if s.pipeline.rollups != nil {
-		s.pipeline.rollups.use(setup)
-	}
+	s.reloadRollups(&next.Rollup, setup)
 	s.config.Networks, s.config.RoleRules, s.config.ServicePorts, s.config.Rollup = next.Networks, next.RoleRules, next.ServicePorts, next.Rollup
 	if changed := config.Differences(s.config, next); len(changed) > 0 {
 		s.log.Warn("sensors, keys, clock limits, networks, roles and roll-ups were read again; other changes need a restart", "sections", changed)
 	}
 	return nil
+}
+
+// reloadRollups has windows to come go by another configuration. How many of them are acknowledged together is the journal's
+// matter, and stays.
+func (s *Service) reloadRollups(c *RollupConfig, setup *rollupSetup) {
+	r := s.pipeline.rollups
+	if r == nil {
+		return
+	}
+	r.use(setup)
+	if c.windows() != r.windows {
+		s.log.Warn("conversations are written as often as before until a restart", "every", time.Duration(r.windows)*window)
+	}
 }
 
 func configError(err error) error { return daemon.ConfigError{Err: err} }
