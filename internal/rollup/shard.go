@@ -166,7 +166,7 @@ func (s *Shard) iface(at *where, index uint32) uint32 {
 	if name == "" {
 		name = strconv.FormatUint(uint64(index), 10)
 	}
-	at.index, at.iface, at.known = index, s.names.number(name), true
+	at.index, at.iface, at.known = index, s.names.numberWithin(name, maxInterfaces), true
 	return at.iface
 }
 
