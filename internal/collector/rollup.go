@@ -45,6 +45,9 @@ func newRollupSetup(c Config) (*rollupSetup, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.Rollup.rollup("", func(string, error) {}).Validate(); err != nil {
+		return nil, configError(err)
+	}
 	text, err := json.Marshal([]any{c.Rollup, c.Networks, c.RoleRules, c.ServicePorts})
 	if err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ func (r *roller) prepare() {
 		return
 	}
 	shard, err := rollup.NewShard(setup.config.rollup(r.name, func(string, error) {}))
-	if err != nil { // cannot happen: the configuration was validated
+	if err != nil { // cannot happen: newRollupSetup validated it
 		panic(err)
 	}
 	r.mu.Lock()
