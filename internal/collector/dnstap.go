@@ -29,6 +29,8 @@ type dnstapFeed struct {
 
 	appended, full, limited atomic.Uint64 // answers
 
+	started time.Time
+
 	mu       sync.Mutex // protects what follows
 	next     reporter
 	failures dnsmsg.FailureLimit
@@ -41,7 +43,7 @@ func newDnstapFeed(c Config, submit func(*flow.Batch) error, log *slog.Logger) (
 		return nil, err
 	}
 	return &dnstapFeed{
-		server: server, submit: submit, next: reporter{name: dnstapMark + c.name(), boot: uint64(time.Now().UnixNano())},
+		server: server, submit: submit, started: time.Now(), next: reporter{name: dnstapMark + c.name(), boot: uint64(time.Now().UnixNano())},
 		failures: dnsmsg.FailureLimit{PerSecond: c.Dnstap.MaxFailures},
 	}, nil
 }
@@ -75,7 +77,7 @@ func (f *dnstapFeed) flushing(ctx context.Context) {
 func (f *dnstapFeed) take(a *flow.DNSAnswer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.failures.Pass(a) {
+	if !f.failures.Pass(a, int64(time.Since(f.started))) { // their own times are those of several servers, in no order
 		f.limited.Add(1)
 		return
 	}

@@ -116,3 +116,15 @@ func TestReportOfWithheldRecords(t *testing.T) {
 		}
 	}
 }
+
+// Servers whose clocks differ share one bound of failures.
+func TestFailuresOfServersWithOtherClocks(t *testing.T) {
+	f := &dnstapFeed{submit: func(*flow.Batch) error { return nil }, started: time.Now(), failures: dnsmsg.FailureLimit{PerSecond: 3}}
+	start := time.Now()
+	for i := range int64(100) {
+		f.take(&flow.DNSAnswer{Version: 4, Question: "gone.example", RCode: 3, Time: i % 2 * int64(time.Minute)})
+	}
+	if passed := 100 - f.limited.Load(); passed > 3*uint64(1+time.Since(start)/time.Second) {
+		t.Errorf("%d failures passed in %s, 3 a second may", passed, time.Since(start))
+	}
+}
