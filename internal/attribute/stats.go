@@ -7,7 +7,7 @@ import (
 	"flowsensor/internal/flow"
 )
 
-// Stage attributes batches and counts. One goroutine calls Attribute and Use; Stats is safe for any.
+// Stage attributes batches and counts. One goroutine calls Attribute; Stats is safe for any.
 type Stage struct {
 	rules *Rules
 
@@ -30,12 +30,6 @@ type Volume struct {
 
 // NewStage makes a Stage that goes by the rules.
 func NewStage(rules *Rules) *Stage { return &Stage{rules: rules} }
-
-// Use makes the batches from now on go by other rules, whose networks have other ids.
-func (s *Stage) Use(rules *Rules) { s.rules = rules }
-
-// Networks lists the networks by the ids that Attribute gives.
-func (s *Stage) Networks() flow.Networks { return s.rules.Networks() }
 
 // Attribute appends what is made of each of the records to dst.
 func (s *Stage) Attribute(dst []flow.Attribution, records []flow.Record) []flow.Attribution {

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/dnstap"
 	"flowsensor/internal/flow"
+	"flowsensor/internal/journal"
 	"flowsensor/internal/metrics"
 )
 
@@ -27,6 +29,8 @@ type dnstapFeed struct {
 
 	appended, full, limited atomic.Uint64 // answers
 
+	started time.Time
+
 	mu       sync.Mutex // protects what follows
 	next     reporter
 	failures dnsmsg.FailureLimit
@@ -39,7 +43,7 @@ func newDnstapFeed(c Config, submit func(*flow.Batch) error, log *slog.Logger) (
 		return nil, err
 	}
 	return &dnstapFeed{
-		server: server, submit: submit, next: reporter{name: dnstapMark + c.name(), boot: uint64(time.Now().UnixNano())},
+		server: server, submit: submit, started: time.Now(), next: reporter{name: dnstapMark + c.name(), boot: uint64(time.Now().UnixNano())},
 		failures: dnsmsg.FailureLimit{PerSecond: c.Dnstap.MaxFailures},
 	}, nil
 }
@@ -73,7 +77,7 @@ func (f *dnstapFeed) flushing(ctx context.Context) {
 func (f *dnstapFeed) take(a *flow.DNSAnswer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.failures.Pass(a) {
+	if !f.failures.Pass(a, int64(time.Since(f.started))) { // their own times are those of several servers, in no order
 		f.limited.Add(1)
 		return
 	}
@@ -89,19 +93,27 @@ func (f *dnstapFeed) flush() {
 	f.flushLocked()
 }
 
-// flushLocked hands over what waits. The batch is the journal's then, with its memory; where that has no room, the answers are
-// lost: nobody could send them again.
+// flushLocked hands over what waits.
 func (f *dnstapFeed) flushLocked() {
-	if len(f.waiting) == 0 {
-		return
+	if len(f.waiting) > 0 {
+		f.hand(f.waiting)
+		f.waiting = nil
 	}
-	n := uint64(len(f.waiting))
-	if err := f.submit(f.next.answers(f.waiting, time.Now())); err != nil {
-		f.full.Add(n)
-	} else {
-		f.appended.Add(n)
+}
+
+// hand makes a batch of answers, or several where they are too long for one. The batch is the journal's then, with its memory;
+// where that has no room, the answers are lost: nobody could send them again.
+func (f *dnstapFeed) hand(answers []flow.DNSAnswer) {
+	n := len(answers)
+	switch err := f.submit(f.next.answers(answers, time.Now())); {
+	case err == nil:
+		f.appended.Add(uint64(n))
+	case errors.Is(err, journal.ErrTooLarge) && n > 1:
+		f.hand(answers[: n/2 : n/2])
+		f.hand(answers[n/2:])
+	default:
+		f.full.Add(uint64(n))
 	}
-	f.waiting = nil
 }
 
 func (f *dnstapFeed) read(put metrics.Put) {

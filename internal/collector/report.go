@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -91,17 +92,39 @@ func (s *Service) reporting(ctx context.Context, r *reporter) {
 
 // report appends the ledger to the journal. Where that has no room the report is left out: the next one says all it said.
 func (s *Service) report(r *reporter, now time.Time) {
-	if err := s.pipeline.appender.Append(r.batch(s.readings(), now)); err != nil {
-		s.reportsSkipped.Add(1)
+	for part := range parts(s.readings(), journal.MaxReadings) {
+		if err := s.pipeline.appender.Append(r.batch(part, now)); err != nil {
+			s.reportsSkipped.Add(1)
+			return
+		}
+	}
+}
+
+// parts divides readings so that each part is one batch's; what is said of one subject stays together, for it is one point.
+func parts(readings []flow.Reading, most int) iter.Seq[[]flow.Reading] {
+	return func(yield func([]flow.Reading) bool) {
+		n := 0 // of the readings in front, that go together
+		for group := range flow.Groups(readings) {
+			if n > 0 && n+len(group) > most {
+				if !yield(readings[:n:n]) {
+					return
+				}
+				readings, n = readings[n:], 0
+			}
+			n += len(group)
+		}
+		if n > 0 {
+			yield(readings)
+		}
 	}
 }
 
 // readings are the meters of the collector and, from what they sent, of each sensor. What they count, they count since the
 // collector started:
 //
-//	datagrams = accepted + legacy + refused + probes
+//	datagrams = accepted + legacy + refused; probes are among those accepted
 //	accepted_records = durable_records + lost_records + what is on its way into the journal
-//	read_records = written_records + dead_lettered_records + left_records + what is being written
+//	read_records = written_records + withheld_records + dead_lettered_records + left_records + what is being written
 func (s *Service) readings() []flow.Reading {
 	p := s.pipeline
 	m := meters{"reports_skipped": s.reportsSkipped.Load()}
@@ -190,6 +213,7 @@ func (m meters) store(in journal.ReadStats, out store.Stats) {
 	m["read_records"], m["read_packets"], m["read_bytes"] = in.Submitted.Records, in.Submitted.Packets, in.Submitted.Bytes
 	m["known_records"] = in.Duplicates.Records
 	m.count("written", out.Written)
+	m.count("withheld", out.Withheld)
 	var dead, left store.Count
 	for _, c := range out.DeadLettered {
 		dead.Records, dead.Packets, dead.Bytes = dead.Records+c.Records, dead.Packets+c.Packets, dead.Bytes+c.Bytes

@@ -26,6 +26,7 @@ type rollups struct {
 	origins *enrich.Origins
 	names   *nameBook
 	shards  int // as configured
+	windows int // that the journal acknowledges together, until a restart
 
 	mu    sync.Mutex // protects rollers
 	rolls map[int]*roller
@@ -44,6 +45,9 @@ func newRollupSetup(c Config) (*rollupSetup, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.Rollup.rollup("", func(string, error) {}).Validate(); err != nil {
+		return nil, configError(err)
+	}
 	text, err := json.Marshal([]any{c.Rollup, c.Networks, c.RoleRules, c.ServicePorts})
 	if err != nil {
 		return nil, err
@@ -57,7 +61,7 @@ func newRollups(c Config) (*rollups, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rollups{shards: c.Journal.Shards, rolls: make(map[int]*roller)}
+	r := &rollups{shards: c.Journal.Shards, windows: c.Rollup.windows(), rolls: make(map[int]*roller)}
 	r.config.Store(setup)
 	return r, nil
 }
@@ -118,7 +122,7 @@ func (r *roller) prepare() {
 		return
 	}
 	shard, err := rollup.NewShard(setup.config.rollup(r.name, func(string, error) {}))
-	if err != nil { // cannot happen: the configuration was validated
+	if err != nil { // cannot happen: newRollupSetup validated it
 		panic(err)
 	}
 	r.mu.Lock()

@@ -190,3 +190,12 @@ func TestWindows(t *testing.T) {
 		t.Error("without conversations each window is acknowledged by itself")
 	}
 }
+
+// What roll-ups cannot be made from is refused before a window opens with it.
+func TestSetupIsValid(t *testing.T) {
+	c := Defaults()
+	c.Rollup.Traffic.MaxKeys = 0
+	if _, err := newRollupSetup(c); err == nil {
+		t.Error("no keys are enough")
+	}
+}

@@ -215,8 +215,8 @@ func (s *Service) followOrigins(life context.Context) {
 
 // ledger is what the processed records come to. What was given up at the end stands in the journal still.
 type ledger struct {
-	received, refused, appended        uint64
-	read, written, deadLettered, again uint64
+	received, refused, appended                  uint64
+	read, written, withheld, deadLettered, again uint64
 }
 
 func (s *Service) ledger() (l ledger) {
@@ -229,8 +229,8 @@ func (s *Service) ledger() (l ledger) {
 	}
 	if p.pool != nil {
 		out := p.pool.Stats()
-		l.read, l.written, l.deadLettered = out.Submitted.Records, out.Written.Records, deadTotal(&out)
-		l.again = droppedTotal(&out)
+		l.read, l.written, l.withheld = out.Submitted.Records, out.Written.Records, out.Withheld.Records
+		l.deadLettered, l.again = deadTotal(&out), droppedTotal(&out)
 	}
 	return l
 }
@@ -239,7 +239,7 @@ func (s *Service) ledger() (l ledger) {
 func (s *Service) logEnd() {
 	l, kept := s.ledger(), s.pipeline.journal.Stats()
 	s.log.Info("ledger", "received_records", l.received, "journal_full_records", l.refused, "journaled_records", l.appended,
-		"read_records", l.read, "written_records", l.written, "dead_lettered_records", l.deadLettered,
+		"read_records", l.read, "written_records", l.written, "withheld_records", l.withheld, "dead_lettered_records", l.deadLettered,
 		"left_in_journal_records", l.again, "journal_messages", kept.Messages)
 }
 
@@ -287,14 +287,25 @@ func (s *Service) Reload(context.Context) error {
 	}
 	s.config.Sensors, s.config.Ingest.TTL, s.config.Ingest.Skew = next.Sensors, next.Ingest.TTL, next.Ingest.Skew
 	s.config.LegacyAgents = next.LegacyAgents
-	if s.pipeline.rollups != nil {
-		s.pipeline.rollups.use(setup)
-	}
+	s.reloadRollups(&next.Rollup, setup)
 	s.config.Networks, s.config.RoleRules, s.config.ServicePorts, s.config.Rollup = next.Networks, next.RoleRules, next.ServicePorts, next.Rollup
 	if changed := config.Differences(s.config, next); len(changed) > 0 {
 		s.log.Warn("sensors, keys, clock limits, networks, roles and roll-ups were read again; other changes need a restart", "sections", changed)
 	}
 	return nil
+}
+
+// reloadRollups has windows to come go by another configuration. How many of them are acknowledged together is the journal's
+// matter, and stays.
+func (s *Service) reloadRollups(c *RollupConfig, setup *rollupSetup) {
+	r := s.pipeline.rollups
+	if r == nil {
+		return
+	}
+	r.use(setup)
+	if c.windows() != r.windows {
+		s.log.Warn("conversations are written as often as before until a restart", "every", time.Duration(r.windows)*window)
+	}
 }
 
 func configError(err error) error { return daemon.ConfigError{Err: err} }

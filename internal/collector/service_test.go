@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,4 +114,47 @@ func TestServiceStartIsAllOrNothing(t *testing.T) {
 	if now := descriptors(t); now != before {
 		t.Errorf("%d descriptors open, were %d", now, before)
 	}
+}
+
+// How often conversations are written hangs on the journal's windows, which a reload leaves as they are: the log says so.
+func TestReloadOfAnInterval(t *testing.T) {
+	path, c := configured(t, "")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	s := collector.NewService(path, c, daemon.NewMonitor(time.Minute, nil), slog.New(slog.NewTextHandler(&locked{to: &log}, nil)))
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, interval := range []string{"60s", "10s"} {
+		more := fmt.Sprintf("[rollup.conversation]\ninterval = %q\n", interval)
+		if err := os.WriteFile(path, append(text, more...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "conversations are written as often as before until a restart"); n != 1 {
+		t.Errorf("it was said %d times:\n%s", n, log.String())
+	}
+}
+
+// locked is a log of several goroutines.
+type locked struct {
+	mu sync.Mutex
+	to *strings.Builder
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to.Write(p)
 }

@@ -78,6 +78,7 @@ type WriteStatus struct {
 	ActiveShards int               `json:"active_shards"`
 	Read         uint64            `json:"read_records"`
 	Written      uint64            `json:"written_records"`
+	Withheld     uint64            `json:"withheld_records"` // not wanted as points of their own, discarded ones included
 	Pending      uint64            `json:"pending_records"`
 	Duplicates   uint64            `json:"duplicate_records"`
 	DeadLettered map[string]uint64 `json:"dead_lettered_records"` // by reason
@@ -171,7 +172,7 @@ func (s *Service) writeStatus() *WriteStatus {
 	r, st := s.pipeline.reader.Stats(), s.pipeline.pool.Stats()
 	out := &WriteStatus{
 		Kind: s.config.Store.Kind, ActiveShards: r.Active, Read: st.Submitted.Records, Written: st.Written.Records, Pending: st.Pending.Records,
-		Duplicates: r.Duplicates.Records, DeadLettered: make(map[string]uint64), Dropped: make(map[string]uint64), Requests: st.Requests,
+		Withheld: st.Withheld.Records, Duplicates: r.Duplicates.Records, DeadLettered: make(map[string]uint64), Dropped: make(map[string]uint64), Requests: st.Requests,
 		Retries: st.Retries, Splits: st.Splits, Failing: st.Failing, LastError: st.LastError, DeadLetters: s.pipeline.dead.Size(),
 	}
 	for reason, c := range st.DeadLettered {

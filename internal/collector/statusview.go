@@ -123,8 +123,8 @@ func (in *IngestStatus) write(out *strings.Builder) {
 }
 
 func (w *WriteStatus) write(out *strings.Builder) {
-	fmt.Fprintf(out, "store      %s: %s records written, %s waiting; %s requests, %s repeated\n", w.Kind, status.Count(w.Written),
-		status.Count(w.Pending), status.Count(w.Requests), status.Count(w.Retries))
+	fmt.Fprintf(out, "store      %s: %s records written, %s waiting, %s not wanted as points; %s requests, %s repeated\n", w.Kind,
+		status.Count(w.Written), status.Count(w.Pending), status.Count(w.Withheld), status.Count(w.Requests), status.Count(w.Retries))
 	fmt.Fprintf(out, "set aside  dead letters: %s (%d bytes); left in the journal: %s\n", status.Counts(w.DeadLettered), w.DeadLetters, status.Counts(w.Dropped))
 	if w.Failing > 0 {
 		fmt.Fprintf(out, "FAILING    %d writers wait: %s\n", w.Failing, w.LastError)

@@ -11,18 +11,18 @@ import (
 type FailureLimit struct {
 	PerSecond int
 
-	second int64 // of the failures that are counted
+	since  int64 // when the second began that is counted in
 	passed int
 }
 
-// Pass reports whether an answer is to be told of: always where it has an address, otherwise as long as its second, by its
-// own time, has room.
-func (l *FailureLimit) Pass(a *flow.DNSAnswer) bool {
+// Pass reports whether an answer is to be told of: always where it has an address, otherwise as long as the second has room that
+// began with the first failure in it. at is when it came, in ns: by a clock that whoever sends answers cannot set.
+func (l *FailureLimit) Pass(a *flow.DNSAnswer, at int64) bool {
 	if !a.Failed() {
 		return true
 	}
-	if second := a.Time / int64(time.Second); second != l.second {
-		l.second, l.passed = second, 0
+	if age := at - l.since; age < 0 || age >= int64(time.Second) {
+		l.since, l.passed = at, 0
 	}
 	if l.passed >= l.PerSecond {
 		return false

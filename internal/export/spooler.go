@@ -72,6 +72,9 @@ func (s *spool) do(job *spoolJob) *spoolResult {
 		r.err = s.update(func(batches, sent *bbolt.Bucket) error {
 			return errors.Join(s.removeAll(batches, sent, job.dels), s.evict(batches, sent, r))
 		})
+		if r.err != nil {
+			r.evicted = nil // they are there still
+		}
 	}
 	if r.err == nil {
 		made := len(r.evicted)

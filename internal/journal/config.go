@@ -36,7 +36,7 @@ type Config struct {
 	// Queue bounds what Append has taken and JetStream has not acknowledged, in octets, for all shards together.
 	Queue int
 
-	// InFlight bounds the records that a Reader has handed on and that are not settled.
+	// InFlight bounds what a Reader has handed on and what is not settled: records, readings and answers.
 	InFlight int
 	// LeaseTTL is how long a writer that died keeps its shards. It renews three times as often.
 	LeaseTTL time.Duration

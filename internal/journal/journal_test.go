@@ -1,10 +1,13 @@
 package journal_test
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/journal"
 )
 
@@ -166,4 +169,47 @@ func TestShards(t *testing.T) {
 	if d.rows() != sensors*batches*2 {
 		t.Errorf("%d rows, want %d", d.rows(), sensors*batches*2)
 	}
+}
+
+// Whatever a batch holds takes room: a next stage with places for InFlight points refuses none, also while it stands still.
+func TestReadingsTakeRoom(t *testing.T) {
+	c := config(t)
+	c.InFlight, c.GroupBytes = 100, 1000
+	j := open(t, c)
+	defer closeJournal(t, j)
+	a, d := appendTo(t, j), newDatabase(t)
+	d.setDown(true)
+	var out atomic.Int64
+	var most atomic.Int64
+	r := &reading{t: t}
+	r.Reader = j.Reader(func(b *flow.Batch) error {
+		points := int64(len(b.Records))
+		for range flow.Groups(b.Readings) {
+			points++
+		}
+		most.Store(max(most.Load(), out.Add(points)))
+		d.queue <- work{b, r.Reader}
+		return nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	r.stop = stop
+	r.run.Go(func() { _ = r.Run(ctx) })
+	defer r.kill()
+	for seq := range uint64(200) {
+		b := batchOf("edge-1", seq, 10)
+		if seq%2 == 0 {
+			b.Content, b.Records = flow.SensorReadings, nil
+			for i := range 10 {
+				b.Readings = append(b.Readings, flow.Reading{Subject: fmt.Sprint("eth", i), Name: "received", Value: 1})
+			}
+		}
+		a.put(b)
+	}
+	a.drain()
+	await(t, "what there is room for", func() bool { return out.Load() >= int64(c.InFlight)/2 })
+	time.Sleep(200 * time.Millisecond)
+	if most.Load() > int64(c.InFlight) {
+		t.Errorf("%d points were out at once, %d may be", most.Load(), c.InFlight)
+	}
+	d.setDown(false)
 }

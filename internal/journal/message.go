@@ -33,6 +33,9 @@ const (
 	maxEntry = 1 + maxSensor + 1 + 8 + binary.MaxVarintLen32 + maxBody
 )
 
+// MaxReadings is the most readings that a batch may hold.
+const MaxReadings = wire.MaxReadings
+
 // Why a message cannot be read.
 var (
 	errMagic     = errors.New("not a message of the journal")

@@ -43,9 +43,13 @@ type holding struct {
 	weight int64
 }
 
+// weightOf is a batch's part of Config.InFlight: no less than the points that it may become.
+func weightOf(b *flow.Batch) int64 { return int64(len(b.Records) + len(b.Readings) + len(b.Answers)) }
+
 // Reader makes a reader. submit hands a batch on; it is called by one goroutine for each shard, must not block for long,
 // and its error ends the session, so that the batch comes again. Each batch that it took must come back by Stored or
-// Unstored, once. No more than Config.InFlight records are out at a time, so a submit with room for these refuses none.
+// Unstored, once. No more than Config.InFlight records, readings and answers are out at a time, so a submit with room for
+// these refuses none.
 func (j *Journal) Reader(submit func(*flow.Batch) error) *Reader {
 	r := &Reader{
 		j: j, submit: submit, name: rand.Text(), room: semaphore.NewWeighted(int64(j.cfg.InFlight)),
@@ -196,7 +200,7 @@ func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
 
 // hand gives one batch to the next stage, when there is room.
 func (r *Reader) hand(ctx context.Context, f *flight, b *flow.Batch) error {
-	h := holding{flight: f, volume: volumeOf(b), weight: min(int64(len(b.Records)+len(b.Answers)), int64(r.j.cfg.InFlight))}
+	h := holding{flight: f, volume: volumeOf(b), weight: min(weightOf(b), int64(r.j.cfg.InFlight))}
 	if err := r.room.Acquire(ctx, h.weight); err != nil {
 		return err
 	}

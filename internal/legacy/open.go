@@ -72,7 +72,7 @@ func (a *agent) remember(token *seal.Bare, received time.Time) Reason {
 func (a *agent) number(b *flow.Batch, received time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b.Content, b.Sensor, b.Readings, b.Body = flow.Flows, a.id, b.Readings[:0], b.Body[:0]
+	b.Content, b.Sensor, b.Readings, b.Answers, b.Body = flow.Flows, a.id, b.Readings[:0], b.Answers[:0], b.Body[:0]
 	b.Boot, b.Seq, b.Floor = a.boot, a.seq, a.seq
 	b.Received = received.UnixNano()
 	b.Base = max(a.base, b.Received, 0)

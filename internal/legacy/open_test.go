@@ -306,3 +306,18 @@ func TestLooks(t *testing.T) {
 		}
 	}
 }
+
+// A batch that is used again keeps nothing of what it was.
+func TestBatchUsedAgain(t *testing.T) {
+	key := newKey(t)
+	b := flow.Batch{
+		Content: flow.DNSAnswers, Records: make([]flow.Record, 3), Readings: make([]flow.Reading, 3), Answers: make([]flow.DNSAnswer, 3),
+		Interfaces: []flow.Interface{{Index: 1, Name: "eth9"}}, Body: []byte("body"),
+	}
+	if reason := newAgents(t, key).Open(&b, datagram(t, key, tcp), home, at); reason != legacy.ReasonOK {
+		t.Fatal(reason)
+	}
+	if b.Content != flow.Flows || len(b.Records) != 1 || len(b.Interfaces) != 1 || len(b.Readings)+len(b.Answers)+len(b.Body) != 0 {
+		t.Errorf("the batch is %+v", b)
+	}
+}

@@ -9,8 +9,12 @@ type names struct {
 	limit   int
 }
 
-// maxNames bounds the names of sensors and interfaces in a window.
-const maxNames = 1 << 16
+// maxNames bounds the names of sensors and interfaces in a window, maxInterfaces those at which an interface finds no room any
+// more: sensors come by the configuration, but one of them can make up interfaces.
+const (
+	maxNames      = 1 << 16
+	maxInterfaces = maxNames / 2
+)
 
 func newNames(limit int) *names {
 	n := &names{limit: limit, numbers: make(map[string]uint32)}
@@ -24,12 +28,16 @@ func (n *names) reset() {
 	n.numbers[""] = 0
 }
 
-func (n *names) number(text string) uint32 {
+// number gives a text's.
+func (n *names) number(text string) uint32 { return n.numberWithin(text, n.limit) }
+
+// numberWithin leaves what is beyond a limit below n's own to others.
+func (n *names) numberWithin(text string, limit int) uint32 {
 	number, known := n.numbers[text]
 	if known {
 		return number
 	}
-	if len(n.list) >= n.limit {
+	if len(n.list) >= limit {
 		text = other
 		if number, known = n.numbers[text]; known {
 			return number

@@ -365,3 +365,41 @@ func TestConfig(t *testing.T) {
 		t.Errorf("%v, %v", tags, err)
 	}
 }
+
+// A sensor that makes up interfaces takes no other sensor's name away.
+func TestInventedInterfaces(t *testing.T) {
+	record := flow.Record{
+		Key:   flow.Key{Version: 4, Src: flow.Addr{Lo: 1}, Dst: flow.Addr{Lo: 2}, Proto: flow.ProtoUDP},
+		Bytes: 100, Packets: 1, First: noon, Last: noon, EndReason: flow.EndIdle,
+	}
+	var batches []*flow.Batch
+	for n := range uint32(300) {
+		b := &flow.Batch{Sensor: "made-up", Base: noon}
+		for i := range uint32(256) {
+			record.IfIndex = 256*n + i + 1
+			b.Records = append(b.Records, record)
+		}
+		batches = append(batches, b)
+	}
+	record.IfIndex = 2
+	batches = append(batches, &flow.Batch{Sensor: "late", Base: noon, Records: []flow.Record{record}})
+	c := config()
+	c.Conversation.Interval, c.Activities.MaxKeys = 0, 0
+	rows := gather(t, c, batches)
+	late := slices.IndexFunc(rows, func(row string) bool { return strings.Contains(row, ",sensor=late,") })
+	if late < 0 {
+		t.Error("a sensor that came late has no row of its own")
+	}
+	var sum int
+	for _, row := range rows {
+		_, fields, _ := strings.Cut(row, " bytes=")
+		var bytes int
+		if _, err := fmt.Sscanf(fields, "%d", &bytes); err != nil {
+			t.Fatal(err)
+		}
+		sum += bytes
+	}
+	if want := 100 * (300*256 + 1); sum != want {
+		t.Errorf("%d bytes in the rows, want %d", sum, want)
+	}
+}

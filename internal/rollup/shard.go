@@ -166,7 +166,7 @@ func (s *Shard) iface(at *where, index uint32) uint32 {
 	if name == "" {
 		name = strconv.FormatUint(uint64(index), 10)
 	}
-	at.index, at.iface, at.known = index, s.names.number(name), true
+	at.index, at.iface, at.known = index, s.names.numberWithin(name, maxInterfaces), true
 	return at.iface
 }
 
@@ -190,9 +190,4 @@ func (s *Shard) Close(edge Edge) *Increment {
 		inc.conversations, s.conversations, s.gathering = s.conversations, nil, false
 	}
 	return inc
-}
-
-// Discard forgets what was gathered since the last Full edge: its batches come again.
-func (s *Shard) Discard() {
-	s.Close(Full).Release()
 }

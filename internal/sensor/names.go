@@ -33,7 +33,7 @@ func (n *nameReader) visit(p *flow.Packet, f *frame.Frame) {
 }
 
 func (n *nameReader) limit(a *flow.DNSAnswer) {
-	if !n.failures.Pass(a) {
+	if !n.failures.Pass(a, a.Time) {
 		n.limited.Add(1)
 		return
 	}

@@ -103,7 +103,7 @@ func (s *Service) deliveryReadings(p phase) []flow.Reading {
 	m.amount("pending", x.Pending)
 	m.amount("dropped", x.DroppedTotal())
 	for reason, amount := range x.Dropped {
-		if amount.Records > 0 {
+		if amount != (export.Amount{}) {
 			m.amount("dropped_"+export.Reason(reason).String(), amount)
 		}
 	}

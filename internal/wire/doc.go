@@ -21,6 +21,4 @@
 //	n, id    the sensor's id, 1 to 63 octets: the one outside the token, in either direction
 //	boot     the sender's start, ns since the Unix epoch, big endian
 //	tx       the sender's count of datagrams within that boot, big endian: +1 for every datagram, resends too
-//
-// Boot and tx have a fixed width so that they can be written into a plaintext that is kept for a resend (PatchTX).
 package wire

@@ -40,11 +40,6 @@ func AppendHeader(dst []byte, h Header) []byte {
 	return binary.BigEndian.AppendUint64(dst, h.TX)
 }
 
-// PatchTX writes tx into a plaintext that AppendHeader began, for a resend: the same batch under a new tx.
-func PatchTX(plaintext []byte, tx uint64) {
-	binary.BigEndian.PutUint64(plaintext[idOffset+int(plaintext[idOffset-1])+8:], tx)
-}
-
 // ParseHeader splits a plaintext into header and body; the body is a part of b. With ErrVersion and ErrKind the header
 // is filled all the same, so that the sender can be told; whether the kind may travel in this direction is for the
 // caller to ask.
