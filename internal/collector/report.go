@@ -3,9 +3,7 @@ package collector
 import (
 	"context"
 	"iter"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -168,20 +166,14 @@ func sensorReadings(st *ingest.SensorStats) []flow.Reading {
 	m.volume("durable", st.Durable)
 	m.volume("lost", st.Lost)
 	m.volume("queue_full", st.QueueFull)
-	m["clock_offset_us"] = uint64(st.Offset.Microseconds()) // two's complement: a reading is signed
+	m["clock_offset_us"] = uint64(st.Offset.Microseconds())
 	return m.readings(st.ID)
 }
 
-// meters is one subject's readings on their way: by name, so that none comes twice.
-type meters map[string]uint64
+// meters are one subject's, with what they are filled from.
+type meters flow.Meters
 
-func (m meters) readings(subject string) []flow.Reading {
-	var all []flow.Reading
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		all = append(all, flow.Reading{Subject: subject, Name: name, Value: int64(m[name])})
-	}
-	return all
-}
+func (m meters) readings(subject string) []flow.Reading { return flow.Meters(m).Readings(subject) }
 
 // outcomes are the datagrams by how they ended.
 func (m meters) outcomes(all *[ingest.Reasons]uint64) {

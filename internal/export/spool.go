@@ -97,9 +97,11 @@ func decodeEntry(key, value, sent []byte) (e spoolEntry, err error) {
 // is used again, though the file never shrinks. Its methods belong to one goroutine at a time. The file is mapped into
 // memory, where a read beyond its end or of a bad sector is a fault: guard makes that an error.
 type spool struct {
-	db   *bbolt.DB
-	path string
-	most int64 // of cost
+	db      *bbolt.DB
+	path    string
+	limit   int64     // of cost, as configured
+	most    int64     // of cost, at present: less than limit where the disk had no room for that
+	crowded time.Time // when the disk had no room last, or when most was raised since
 
 	batches int
 	size    int64 // cost of all
@@ -116,7 +118,7 @@ type spoolSent struct {
 
 // openSpool opens the spool and looks at every batch. A damaged file is set aside with an error in the log.
 func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, error) {
-	s := &spool{path: filepath.Join(dir, spoolName), most: most}
+	s := &spool{path: filepath.Join(dir, spoolName), limit: most, most: most}
 	sent, err := s.open()
 	if err == nil {
 		return s, sent, nil
@@ -132,7 +134,7 @@ func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, e
 		return nil, nil, fmt.Errorf("set the damaged spool aside: %w", err)
 	}
 	log.Error("spool set aside: the batches in it are not sent", "path", s.path, "aside", aside, "error", err)
-	*s = spool{path: s.path, most: most}
+	*s = spool{path: s.path, limit: most, most: most}
 	if sent, err = s.open(); err != nil {
 		return nil, nil, fmt.Errorf("spool %s: %w", s.path, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -67,6 +68,7 @@ func (s *spool) do(job *spoolJob) *spoolResult {
 	if r.err != nil {
 		return r
 	}
+	s.grow(time.Now())
 	if s.size > s.most {
 		// First, and apart: the pages that this frees are needed by what follows where the disk is full.
 		r.err = s.update(func(batches, sent *bbolt.Bucket) error {
@@ -83,9 +85,19 @@ func (s *spool) do(job *spoolJob) *spoolResult {
 		}
 	}
 	if errors.Is(r.err, syscall.ENOSPC) {
-		s.most = s.size * 7 / 8
+		s.most, s.crowded = s.size*7/8, time.Now()
 	}
 	return r
+}
+
+// growAfter is how long a spool that found the disk full stays as small as it had to become, before it tries an eighth more.
+const growAfter = time.Minute
+
+// grow takes back, by and by, what a full disk took: others may have made room.
+func (s *spool) grow(now time.Time) {
+	if s.most < s.limit && now.Sub(s.crowded) >= growAfter {
+		s.most, s.crowded = min(s.most+s.limit/8, s.limit), now
+	}
 }
 
 // update runs one transaction; where it fails the books are as before.

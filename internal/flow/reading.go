@@ -1,5 +1,10 @@
 package flow
 
+import (
+	"maps"
+	"slices"
+)
+
 // Reading is what one meter of a ledger shows. Readings of one subject that follow each other in ascending order of their
 // names are one group: one point in the database. Meters that count do so since the boot of their batch, so that a report which never arrives takes nothing
 // from the sums.
@@ -42,4 +47,17 @@ func Groups(readings []Reading) func(yield func([]Reading) bool) {
 			readings = readings[n:]
 		}
 	}
+}
+
+// Meters are the readings of one subject on their way, by name, so that none comes twice. Most of them count; one that may be
+// negative is its two's complement.
+type Meters map[string]uint64
+
+// Readings gives them in the order of their names: one group.
+func (m Meters) Readings(subject string) []Reading {
+	all := make([]Reading, 0, len(m))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, Reading{Subject: subject, Name: name, Value: int64(m[name])})
+	}
+	return all
 }

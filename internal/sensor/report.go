@@ -1,10 +1,7 @@
 package sensor
 
 import (
-	"cmp"
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"flowsensor/internal/capture"
@@ -47,16 +44,10 @@ func (s *Service) readings(p phase) []flow.Reading {
 	return all
 }
 
-// meters is one subject's readings on their way: by name, so that none comes twice.
-type meters map[string]uint64
+// meters are one subject's, with what they are filled from.
+type meters flow.Meters
 
-func (m meters) readings(subject string) []flow.Reading {
-	var all []flow.Reading
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		all = append(all, flow.Reading{Subject: subject, Name: name, Value: int64(m[name])})
-	}
-	return all
-}
+func (m meters) readings(subject string) []flow.Reading { return flow.Meters(m).Readings(subject) }
 
 func (s *Service) interfaceReadings(tap *capture.Tap) []flow.Reading {
 	// The workers first: what they count was received before.
@@ -107,17 +98,14 @@ func (s *Service) deliveryReadings(p phase) []flow.Reading {
 			m.amount("dropped_"+export.Reason(reason).String(), amount)
 		}
 	}
-	all := m.readings("")
+	m["clock_offset_us"] = uint64(x.ClockOffset.Microseconds())
 	if boot, orderly := s.pipeline.sender.Previous(); boot != 0 {
-		unclean := int64(1)
+		m["previous_boot"], m["previous_unclean"] = boot, 1
 		if orderly {
-			unclean = 0
+			m["previous_unclean"] = 0
 		}
-		all = append(all, flow.Reading{Name: "previous_boot", Value: int64(boot)}, flow.Reading{Name: "previous_unclean", Value: unclean})
 	}
-	all = append(all, flow.Reading{Name: "clock_offset_us", Value: x.ClockOffset.Microseconds()})
-	slices.SortFunc(all, func(a, b flow.Reading) int { return cmp.Compare(a.Name, b.Name) })
-	return all
+	return m.readings("")
 }
 
 func (m meters) amount(name string, a export.Amount) {
