@@ -234,7 +234,9 @@ func TestManyWriters(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer server.Close()
-	w := open(t, v1(server.URL))
+	cfg := v1(server.URL)
+	cfg.Encoding = influx.Gzip
+	w := open(t, cfg)
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
