@@ -3,9 +3,7 @@ package testnet
 import (
 	"fmt"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
+	"github.com/safchain/ethtool"
 )
 
 // Offloads says whether interfaces merge and split segments.
@@ -30,41 +28,18 @@ func offloadFeatures() []string {
 // SetOffloads switches the interface's offloads, as ethtool -K does.
 func (h *Host) SetOffloads(state Offloads) error { return h.setOffloads(h.Interface, state) }
 
-// The parts of linux/ethtool_netlink.h that setting features takes.
-const (
-	ethtoolFeaturesSet    = 12 // ETHTOOL_MSG_FEATURES_SET
-	ethtoolFeaturesHeader = 1  // ETHTOOL_A_FEATURES_HEADER
-	ethtoolFeaturesWanted = 3  // ETHTOOL_A_FEATURES_WANTED
-	ethtoolHeaderDevName  = 2  // ETHTOOL_A_HEADER_DEV_NAME
-	ethtoolBitsetBits     = 3  // ETHTOOL_A_BITSET_BITS
-	ethtoolBitsetBit      = 1  // ETHTOOL_A_BITSET_BITS_BIT
-	ethtoolBitName        = 2  // ETHTOOL_A_BITSET_BIT_NAME
-	ethtoolBitValue       = 3  // ETHTOOL_A_BITSET_BIT_VALUE
-)
-
 func (h *Host) setOffloads(device string, state Offloads) error {
+	wanted := make(map[string]bool)
+	for _, name := range offloadFeatures() {
+		wanted[name] = state == OffloadsOn
+	}
 	err := h.Do(func() error {
-		family, err := netlink.GenlFamilyGet("ethtool")
+		tool, err := ethtool.NewEthtool() // its socket belongs to the namespace
 		if err != nil {
 			return err
 		}
-		header := nl.NewRtAttr(unix.NLA_F_NESTED|ethtoolFeaturesHeader, nil)
-		header.AddRtAttr(ethtoolHeaderDevName, nl.ZeroTerminated(device))
-		wanted := nl.NewRtAttr(unix.NLA_F_NESTED|ethtoolFeaturesWanted, nil)
-		bits := wanted.AddRtAttr(unix.NLA_F_NESTED|ethtoolBitsetBits, nil)
-		for _, name := range offloadFeatures() {
-			bit := bits.AddRtAttr(unix.NLA_F_NESTED|ethtoolBitsetBit, nil)
-			bit.AddRtAttr(ethtoolBitName, nl.ZeroTerminated(name))
-			if state == OffloadsOn {
-				bit.AddRtAttr(ethtoolBitValue, nil)
-			}
-		}
-		req := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
-		req.AddData(&nl.Genlmsg{Command: ethtoolFeaturesSet, Version: nl.GENL_CTRL_VERSION})
-		req.AddData(header)
-		req.AddData(wanted)
-		_, err = req.Execute(unix.NETLINK_GENERIC, 0)
-		return err
+		defer tool.Close()
+		return tool.Change(device, wanted)
 	})
 	if err != nil {
 		return fmt.Errorf("offloads of %s in %s: %w", device, h.Name, err)
