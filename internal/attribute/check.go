@@ -91,7 +91,7 @@ func (k *checker) networks() {
 func checkName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("no name")
+		return errors.New(`no name: want such as "office"`)
 	case name == flow.UnknownNetworkName:
 		return fmt.Errorf("%q is the name of all addresses that no network holds: want another", name)
 	case len(name) > maxNameOctets:

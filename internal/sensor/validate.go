@@ -67,7 +67,7 @@ func (c *Config) validateKey(doc *config.Document) {
 	if c.Export.KeyFile == "" {
 		return // which was refused already
 	}
-	_, err := seal.LoadKeyFile(c.Export.KeyFile)
+	_, err := loadKey(c.Export.KeyFile)
 	doc.Check("export.key_file", err)
 }
 
