@@ -158,6 +158,10 @@ func (k *checker) knownNetwork(path, name string) {
 	if _, known := k.ours[name]; known || name == "" || name == flow.UnknownNetworkName {
 		return
 	}
+	if len(k.ours) == 0 {
+		k.refuse(path, "no network has the name %q: there is no [[network]] yet", name)
+		return
+	}
 	k.refuse(path, `no network has the name %q: want one of %q, %q for all others, or "" for any`,
 		name, slices.Sorted(maps.Keys(k.ours)), flow.UnknownNetworkName)
 }
