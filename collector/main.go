@@ -30,7 +30,8 @@ func command() *cobra.Command {
 	root.AddCommand(
 		&cobra.Command{
 			Use: "run", Short: "Receive and store until told to stop", Args: cobra.NoArgs,
-			Long: "Receive flow records and store them until SIGTERM or SIGINT; SIGHUP reads sensors, keys and credentials again.",
+			Long: "Receive flow records and store them until SIGTERM or SIGINT; SIGHUP reads sensors, keys and\n" +
+				"credentials again, and networks, roles and roll-ups; other changes need a restart, and the log says so.",
 			RunE: func(c *cobra.Command, _ []string) error { return collector.Run(c.Context(), config) },
 		},
 		&cobra.Command{

@@ -91,7 +91,7 @@ func (k *checker) networks() {
 func checkName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("no name")
+		return errors.New(`no name: want such as "office"`)
 	case name == flow.UnknownNetworkName:
 		return fmt.Errorf("%q is the name of all addresses that no network holds: want another", name)
 	case len(name) > maxNameOctets:
@@ -156,6 +156,10 @@ func (k *checker) rule(i int) {
 
 func (k *checker) knownNetwork(path, name string) {
 	if _, known := k.ours[name]; known || name == "" || name == flow.UnknownNetworkName {
+		return
+	}
+	if len(k.ours) == 0 {
+		k.refuse(path, "no network has the name %q: there is no [[network]] yet", name)
 		return
 	}
 	k.refuse(path, `no network has the name %q: want one of %q, %q for all others, or "" for any`,

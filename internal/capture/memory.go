@@ -34,7 +34,7 @@ func checkMemory(available uint64, configs []Config) error {
 		total += uint64(c.Workers) * uint64(c.RingSize)
 	}
 	if limit := available / memoryShare; total > limit {
-		return fmt.Errorf("ring_size: the rings of %d interfaces take %d MiB together, more than a quarter of the available memory (%d of %d MiB): "+
+		return fmt.Errorf("ring_size: the rings of all workers (interfaces: %d) take %d MiB together, more than a quarter of the available memory (%d of %d MiB): "+
 			"make ring_size or workers smaller", len(configs), total>>20, limit>>20, available>>20)
 	}
 	return nil

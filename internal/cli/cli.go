@@ -47,7 +47,14 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	}
 	text, status := fmt.Sprintf("%s: %v\n", root.Name(), err), daemon.ExitCode(err)
 	if !started { // cobra refused the command line before any of our code ran
-		text += fmt.Sprintf("Try '%s --help'.\n", root.Name())
+		at := root
+		if found, _, err := root.Find(args); err == nil {
+			at = found
+		}
+		if at != root {
+			text += fmt.Sprintf("Usage: %s\n", at.UseLine())
+		}
+		text += fmt.Sprintf("Try '%s --help'.\n", at.CommandPath())
 		status = daemon.ExitConfig
 	}
 	_, _ = fmt.Fprint(root.ErrOrStderr(), text) // nowhere is left to report to

@@ -93,6 +93,7 @@ func TestConfigRefusals(t *testing.T) {
 		"prefix":       {`prefixes = []`, `prefixes = ["192.0.2.0/33"]`, `sensor[0].prefixes: "192.0.2.0/33" is no network`},
 		"prefix bits":  {`prefixes = []`, `prefixes = ["192.0.2.1/24"]`, `has bits behind its length: write "192.0.2.0/24"`},
 		"listen":       {`listen = ["0.0.0.0:9999", "[::]:9999"]`, `listen = ["localhost:9999"]`, "ingest.listen: "},
+		"listen twice": {`listen = ["0.0.0.0:9999", "[::]:9999"]`, `listen = ["[::]:9999", "[::]:9999"]`, `ingest.listen: "[::]:9999" stands twice`},
 		"no listen":    {`listen = ["0.0.0.0:9999", "[::]:9999"]`, `listen = []`, "ingest.listen: no address"},
 		"buffer":       {`receive_buffer = "8MiB"`, `receive_buffer = "1KiB"`, "ingest.receive_buffer: 1KiB: want 64KiB to 1GiB"},
 		"ttl":          {`ttl = "5s"`, `ttl = "1ms"`, "ingest.ttl: 1ms is out of range"},

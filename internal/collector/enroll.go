@@ -21,7 +21,9 @@ type KeySource struct {
 
 func (k KeySource) load() (seal.Key, error) {
 	switch {
-	case k.Generate == (k.File != ""):
+	case k.Generate && k.File != "":
+		return seal.Key{}, configError(errors.New("--key-file names a key that there is, and --generate makes one: give one of the two"))
+	case !k.Generate && k.File == "":
 		return seal.Key{}, configError(errors.New("want the sensor's key, --key-file FILE (- reads it from a pipe), or --generate to make one"))
 	case k.Generate:
 		return seal.GenerateKey()

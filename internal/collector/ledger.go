@@ -154,7 +154,7 @@ func ShowLedgerJSON(ctx context.Context, o StatusOptions) error {
 // write prints a table for each sensor: every packet it received, once.
 func (l *Ledgers) write(out *strings.Builder) error {
 	if len(l.Sensors) == 0 {
-		out.WriteString("no sensor has reported yet: each does every 10 s (export.report_interval)\n")
+		out.WriteString("no sensor has reported yet: each that runs does every export.report_interval, by default 10 s\n")
 		return nil
 	}
 	for i := range l.Sensors {
@@ -194,6 +194,9 @@ func (s *SensorLedger) write(out *strings.Builder, now time.Time) error {
 		fmt.Fprintf(out, "; %s of them are of the life before", count(recovered))
 	}
 	out.WriteString("\n")
+	if w["last"] == 1 && w["pending_packets"] > 0 {
+		out.WriteString("kept: when it ended, for the last report leaves before its last records are acknowledged; those that came count as durable here\n")
+	}
 	if dropped := droppedPackets(w); len(dropped) > 0 {
 		fmt.Fprintf(out, "dropped: %s\n", status.Counts(dropped))
 	}

@@ -2,6 +2,8 @@ package collector
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -38,7 +40,11 @@ func located(path string, err error) error {
 		return configError(err) // the file has changed since it was loaded
 	}
 	for _, e := range refused {
-		doc.Check("enrich."+e.Source.String(), e.Err)
+		err := e.Err
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: put it there, or set \"\" to go without", err)
+		}
+		doc.Check("enrich."+e.Source.String(), err)
 	}
 	return configError(doc.Err())
 }

@@ -214,11 +214,11 @@ func (r *rollups) stats() (s rollupStats) {
 var rollupMetricDefs = []metrics.Def{
 	{Name: "attributed_records_total", Help: "Records by what their roles rest on.", Labels: []string{"evidence"}},
 	{Name: "discarded_records_total", Help: "Records that a rule discards: they are in no measurement."},
-	{Name: "discarded_packets_total", Help: "Packets in these records."},
-	{Name: "discarded_bytes_total", Help: "IP bytes in these records."},
+	{Name: "discarded_packets_total", Help: "Packets in records that a rule discards."},
+	{Name: "discarded_bytes_total", Help: "IP bytes in records that a rule discards."},
 	{Name: "rolled_up_records_total", Help: "Records that went into the roll-ups."},
-	{Name: "rolled_up_packets_total", Help: "Packets in these records."},
-	{Name: "rolled_up_bytes_total", Help: "IP bytes in these records."},
+	{Name: "rolled_up_packets_total", Help: "Packets in records that went into the roll-ups."},
+	{Name: "rolled_up_bytes_total", Help: "IP bytes in records that went into the roll-ups."},
 	{Name: "rollup_invalid_records_total", Help: "Records that no sensor makes: they are dead letters."},
 	{Name: "rollup_unusual_records_total", Help: "Records whose times are late, ahead or too long; none is lost by it.", Labels: []string{"reason"}},
 	{Name: "rollup_uncounted_ports_total", Help: "Client ports that found no room to be told apart."},
@@ -230,8 +230,8 @@ var rollupMetricDefs = []metrics.Def{
 	{Name: "store_written_rows_total", Help: "Rows of roll-ups that are durable."},
 	{Name: "store_dead_lettered_rows_total", Help: "Rows of roll-ups in the dead-letter file, by reason.", Labels: []string{"reason"}},
 	{Name: "store_withheld_records_total", Help: "Records that were not wanted as points of their own, discarded ones included."},
-	{Name: "store_withheld_packets_total", Help: "Packets in these records."},
-	{Name: "store_withheld_bytes_total", Help: "IP bytes in these records."},
+	{Name: "store_withheld_packets_total", Help: "Packets in records that were not wanted as points of their own."},
+	{Name: "store_withheld_bytes_total", Help: "IP bytes in records that were not wanted as points of their own."},
 }
 
 // read reads every metric of rollupMetricDefs.

@@ -3,6 +3,7 @@ package collector
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"flowsensor/internal/config"
 	"flowsensor/internal/enroll"
@@ -77,6 +78,9 @@ func (all sources) validateKeys() {
 	for _, src := range all {
 		for i := range src.sensors {
 			_, err := src.sensors[i].keys()
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w: copy the sensor's key there (root:flow-collector 0640), or take the table out: `flow-collector sensor add` does all of it", err)
+			}
 			src.doc.Check(fmt.Sprintf("sensor[%d].key_files", i), err)
 		}
 	}

@@ -128,6 +128,7 @@ func TestLedgerOfARunningCollector(t *testing.T) {
 	newest := []flow.Reading{
 		{Name: "added_packets", Value: 90},
 		{Name: "dropped_packets", Value: 4},
+		{Name: "last", Value: 1},
 		{Name: "dropped_spool_full_packets", Value: 4},
 		{Name: "pending_packets", Value: 6},
 		{Name: "previous_unclean", Value: 1},
@@ -156,7 +157,7 @@ func TestLedgerOfARunningCollector(t *testing.T) {
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"edge-1 up since", "its life before was killed", "eth0 1 107 90 10 7 1 000 0 0 0", "refused at eth0: arp 7 ",
+		"edge-1 up since", "its life before was killed", "kept: when it ended, ", "eth0 1 107 90 10 7 1 000 0 0 0", "refused at eth0: arp 7 ",
 		"packets in records: 90 = 80 settled + 6 kept by the sensor + 4 dropped", "dropped: spool_full 4 ",
 	} {
 		if !strings.Contains(text, want) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"flowsensor/internal/config"
@@ -116,6 +117,9 @@ func (c *IngestConfig) addresses() ([]netip.AddrPort, error) {
 		a, err := netip.ParseAddrPort(text)
 		if err != nil {
 			return nil, fmt.Errorf(`%q is no address and port: write it as "0.0.0.0:9999" or "[::]:9999"`, text)
+		}
+		if a.Port() != 0 && slices.Contains(all, a) {
+			return nil, fmt.Errorf("%q stands twice: processors makes several sockets of one address", text)
 		}
 		all = append(all, a)
 	}

@@ -59,7 +59,12 @@ func TestParseRefusals(t *testing.T) {
 		"size negative":       {"[table]\nring = \"-1MiB\"\n", `a.toml:2: table.ring: "-1MiB" is negative`},
 		"size out of range":   {"[table]\nring = \"9999999999GiB\"\n", `a.toml:2: table.ring: "9999999999GiB" is out of range`},
 		"wrong type":          {"[table]\ncount = \"many\"\n", "count"},
-		"wrong type has line": {"id = \"a\"\n\n[table]\ncount = \"many\"\n", "a.toml:4: table.count: incompatible types: "},
+		"wrong type has line": {"id = \"a\"\n\n[table]\ncount = \"many\"\n", "a.toml:4: table.count: want a whole number, not text in quotes"},
+		"no list":             {"[table]\nnames = \"a\"\n", `a.toml:2: table.names: want a list, such as ["a", "b"], not text in quotes`},
+		"no table":            {"table = 1\n", "a.toml:1: table: want a table"},
+		"one of several":      {"[sensor]\nid = \"a\"\n", "a.toml:1: sensor: there may be several of it: write [[sensor]]"},
+		"with a point":        {"[table]\ncount = 1.5\n", "a.toml:2: table.count: want a whole number, not a number with a point"},
+		"table's name":        {"id = \"a\"\n[table\ncount = 1\n", "a.toml:3: expected '.' or ']' to end table name"},
 	} {
 		var got sample
 		_, err := config.Parse("a.toml", c.text, &got)

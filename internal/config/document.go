@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -26,6 +27,9 @@ type Document struct {
 // Load reads the file and parses it into v; see Parse.
 func Load(path string, v any) (*Document, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: the command init writes a commented one", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -59,6 +63,37 @@ func Parse(name, text string, v any) (*Document, error) {
 // typeMismatch is how the library words a value of a wrong type, without an error type of its own.
 var typeMismatch = regexp.MustCompile(`^line (\d+) \(last key "([^"]*)"\): (.*)$`)
 
+// mismatchTypes and mismatchTable are how it goes on: both name types of Go.
+var (
+	mismatchTypes = regexp.MustCompile(`^incompatible types: TOML value has type (\S+); destination has type (\S+)$`)
+	mismatchTable = regexp.MustCompile(`^type mismatch for .*: expected table but found `)
+)
+
+// plainTypes are the library's words for types in those of TOML.
+var plainTypes = map[string]string{
+	"slice": `a list, such as ["a", "b"]`, "string": "text in quotes", "integer": "a whole number", "int64": "a whole number",
+	"float": "a number", "float64": "a number with a point", "boolean": "true or false", "map": "a table", "map[string]any": "a table",
+}
+
+// plainMismatch says in the words of the file what the library says in those of the program.
+func plainMismatch(key, text string) string {
+	if mismatchTable.MatchString(text) {
+		return "want a table"
+	}
+	found := mismatchTypes.FindStringSubmatch(text)
+	if found == nil {
+		return text
+	}
+	if found[1] == "map[string]any" && found[2] == "slice" {
+		return "there may be several of it: write [[" + key + "]]"
+	}
+	got, want := plainTypes[found[1]], plainTypes[found[2]]
+	if got == "" || want == "" {
+		return text
+	}
+	return "want " + want + ", not " + got
+}
+
 // decodeError rewrites the library's errors as `file:line: key: what`.
 func (d *Document) decodeError(err error) error {
 	if parse, ok := errors.AsType[toml.ParseError](err); ok {
@@ -66,16 +101,23 @@ func (d *Document) decodeError(err error) error {
 		if message == "" { // the library leaves it empty where an unmarshaler refused the value
 			message = strings.TrimPrefix(parse.Error(), "toml: ")
 		}
-		if parse.LastKey != "" {
+		if d.mentions(parse.Position.Line, parse.LastKey) {
 			message = parse.LastKey + ": " + message
 		}
 		return fmt.Errorf("%s:%d: %s", d.name, parse.Position.Line, message)
 	}
 	message := strings.TrimPrefix(err.Error(), "toml: ")
 	if found := typeMismatch.FindStringSubmatch(message); found != nil {
-		return fmt.Errorf("%s:%s: %s: %s", d.name, found[1], found[2], found[3])
+		return fmt.Errorf("%s:%s: %s: %s", d.name, found[1], found[2], plainMismatch(found[2], found[3]))
 	}
 	return fmt.Errorf("%s: %s", d.name, message)
+}
+
+// mentions tells whether the line holds the last part of the key: where a table's name is broken, the library's last key
+// is one of the table before.
+func (d *Document) mentions(line int, key string) bool {
+	last := key[strings.LastIndexByte(key, '.')+1:]
+	return last != "" && line >= 1 && line <= len(d.lines) && strings.Contains(d.lines[line-1], last)
 }
 
 // refuseCase refuses keys that are not lower case: the library matches without regard to case, so that `Workers` beside

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -30,8 +31,12 @@ func ParseListen(text string) (network, address string, err error) {
 			return "", "", fmt.Errorf("%q: the path of a Unix socket must be absolute", text)
 		}
 	case "tcp":
-		if _, _, err := net.SplitHostPort(address); err != nil {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
 			return "", "", fmt.Errorf("%q: want an address and a port behind tcp: (%w)", text, err)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "", "", fmt.Errorf("%q: want a port from 1 to 65535", text)
 		}
 	default:
 		return "", "", errors.New(`want "unix:/path" or "tcp:address:port"`)

@@ -42,7 +42,7 @@ func Summarise(results []Result) (s Summary) {
 
 // String is the last line of a report.
 func (s Summary) String() string {
-	return fmt.Sprintf("%d problems, %d warnings, %d well, %d skipped", s.Problems, s.Warnings, s.OK, s.Skipped)
+	return fmt.Sprintf("problems: %d, warnings: %d, well: %d, skipped: %d", s.Problems, s.Warnings, s.OK, s.Skipped)
 }
 
 // Verdict is what the exit status comes from: nil where nothing is as bad as least, an error of the configuration where

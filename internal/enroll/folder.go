@@ -81,7 +81,7 @@ func (f Folder) Add(id string, prefixes []string, key seal.Key) (Sensor, error) 
 // Rotate puts a new key before the sensor's only one: the collector opens with both from its next reload on.
 func (f Folder) Rotate(s Sensor, t Table, key seal.Key) (Sensor, error) {
 	if len(s.KeyFiles) != 1 {
-		return s, fmt.Errorf("%w: %s has %d keys (%s)", ErrRotating, s.ID, len(s.KeyFiles), t)
+		return s, fmt.Errorf("%w: %s has %d keys (%s): end it first, with --finish", ErrRotating, s.ID, len(s.KeyFiles), t)
 	}
 	// The commercial at is not among the characters of an id, so this is no other sensor's file.
 	path := filepath.Join(f.Keys, s.ID+"@"+key.Fingerprint()+".key")

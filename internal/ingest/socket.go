@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"golang.org/x/net/ipv4"
@@ -55,9 +56,7 @@ func openSockets(cfg *Config, log *slog.Logger) (sockets []*socket, err error) {
 			}
 		}
 	}
-	for _, s := range sockets {
-		s.report(log)
-	}
+	announce(sockets, log)
 	return sockets, nil
 }
 
@@ -132,14 +131,23 @@ func newSocket(conn *net.UDPConn, asked, got int) *socket {
 	}
 }
 
-// report says what the kernel made of the receive buffer that was asked.
-func (s *socket) report(log *slog.Logger) {
-	if s.bufferGot < s.bufferAsked {
-		log.Warn("receive buffer is smaller than asked: raise it by sysctl net.core.rmem_max, or give CAP_NET_ADMIN",
-			"listen", s.local, "asked_bytes", s.bufferAsked, "got_bytes", s.bufferGot)
-		return
+// announce says what is listened on, a line for all sockets of an address, and what the kernel made of the receive buffer that
+// was asked.
+func announce(sockets []*socket, log *slog.Logger) {
+	for len(sockets) > 0 {
+		s := sockets[0]
+		n := slices.IndexFunc(sockets, func(o *socket) bool { return o.local != s.local || o.bufferGot != s.bufferGot })
+		if n < 0 {
+			n = len(sockets)
+		}
+		sockets = sockets[n:]
+		if s.bufferGot < s.bufferAsked {
+			log.Warn("receive buffer is smaller than asked: raise it by sysctl net.core.rmem_max, or give CAP_NET_ADMIN",
+				"listen", s.local, "sockets", n, "asked_bytes", s.bufferAsked, "got_bytes", s.bufferGot)
+			continue
+		}
+		log.Info("listening", "listen", s.local, "sockets", n, "receive_buffer_bytes", s.bufferGot)
 	}
-	log.Info("listening", "listen", s.local, "receive_buffer_bytes", s.bufferGot)
 }
 
 func (s *socket) control(opt sockopt) error {

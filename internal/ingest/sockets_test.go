@@ -206,7 +206,10 @@ func TestReceiveBufferIsReported(t *testing.T) {
 	if len(c.logs.lines("level=WARN", "net.core.rmem_max", "got_bytes="+strconv.Itoa(sock.BufferGot))) != 1 {
 		t.Errorf("log says\n%s", c.logs)
 	}
-	c = listen(t, ingest.Config{Processors: 1, ReceiveBuffer: 64 << 10})
+	c = listen(t, ingest.Config{Processors: 3, ReceiveBuffer: 64 << 10})
+	if len(c.logs.lines("listening", "sockets=3")) != 1 || len(c.logs.lines("listening")) != 1 {
+		t.Errorf("want one line for the three sockets of an address: log says\n%s", c.logs)
+	}
 	if sock := c.Stats().Sockets[0]; sock.BufferGot != 64<<10 {
 		t.Errorf("asked for 64 KiB, got %d", sock.BufferGot)
 	}

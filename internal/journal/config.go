@@ -73,19 +73,19 @@ const (
 func (c Config) Validate() error {
 	switch {
 	case c.Dir == "":
-		return errors.New("no directory given")
+		return errors.New("directory must name a folder")
 	case c.MaxSize < minSize:
-		return fmt.Errorf("size is %d bytes, must be at least 1 MiB", c.MaxSize)
+		return fmt.Errorf("max_size is %d bytes, must be at least 1 MiB", c.MaxSize)
 	case c.MinFree < minSize:
-		return fmt.Errorf("free space to keep is %d bytes, must be at least 1 MiB", c.MinFree)
+		return fmt.Errorf("min_free is %d bytes, must be at least 1 MiB", c.MinFree)
 	case c.Replicas < 1 || c.Replicas > 5:
 		return fmt.Errorf("replicas is %d, must be 1 to 5", c.Replicas)
 	case c.Shards < 1 || c.Shards > MaxShards:
 		return fmt.Errorf("shards is %d, must be 1 to %d", c.Shards, MaxShards)
 	case c.GroupBytes < 1 || c.GroupBytes > maxGroupBytes:
-		return fmt.Errorf("group is %d bytes, must be 1 to %d", c.GroupBytes, maxGroupBytes)
+		return fmt.Errorf("group_size is %d bytes, must be 1 to %d", c.GroupBytes, maxGroupBytes)
 	case c.GroupAge < 0 || c.GroupAge > time.Minute:
-		return fmt.Errorf("group age is %s, must be 0 to 1m", c.GroupAge)
+		return fmt.Errorf("group_age is %s, must be 0 to 1m", c.GroupAge)
 	case c.Queue/c.Shards < c.GroupBytes+maxEntry:
 		return fmt.Errorf("queue is %d bytes, must be at least %d for each shard", c.Queue, c.GroupBytes+maxEntry)
 	case c.InFlight < 1:
@@ -105,20 +105,20 @@ func (c Config) Validate() error {
 func (c Config) validateURL() error {
 	if c.URL == "" {
 		if c.CredentialsFile != "" || c.TLS != (TLS{}) {
-			return errors.New("credentials and certificates are for an external cluster: they need url")
+			return errors.New("credentials and certificates are for an external cluster: they need journal.url")
 		}
 		return nil
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		return errors.New("a client certificate and its key go together")
+		return errors.New("cert_file and cert_key_file go together")
 	}
 	for text := range strings.SplitSeq(c.URL, ",") {
 		u, err := url.Parse(strings.TrimSpace(text))
 		switch {
 		case err != nil:
-			return errors.New("url cannot be parsed") // its text may hold a password
+			return errors.New(`url cannot be read: want such as "nats://10.0.0.1:4222" or "tls://..."`) // its text may hold a password
 		case u.User != nil:
-			return errors.New("url holds a user or a password: put them into a credentials file")
+			return errors.New("url holds a user or a password: put them into a file and name it in credentials_file")
 		case u.Scheme != "nats" && u.Scheme != "tls" && u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "":
 			return fmt.Errorf(`url %q: want such as "nats://10.0.0.1:4222,nats://10.0.0.2:4222" or "tls://..."`, text)
 		}

@@ -21,12 +21,12 @@ func TestConfig(t *testing.T) {
 		want   string
 	}{
 		"no directory":     {func(c *journal.Config) { c.Dir = "" }, "directory"},
-		"tiny":             {func(c *journal.Config) { c.MaxSize = 1000 }, "size"},
-		"nothing free":     {func(c *journal.Config) { c.MinFree = 0 }, "free"},
+		"tiny":             {func(c *journal.Config) { c.MaxSize = 1000 }, "max_size"},
+		"nothing free":     {func(c *journal.Config) { c.MinFree = 0 }, "min_free"},
 		"no replicas":      {func(c *journal.Config) { c.Replicas = 0 }, "replicas"},
 		"no shards":        {func(c *journal.Config) { c.Shards = 0 }, "shards"},
-		"large group":      {func(c *journal.Config) { c.GroupBytes = 1 << 20 }, "group"},
-		"slow group":       {func(c *journal.Config) { c.GroupAge = time.Hour }, "group"},
+		"large group":      {func(c *journal.Config) { c.GroupBytes = 1 << 20 }, "group_size"},
+		"slow group":       {func(c *journal.Config) { c.GroupAge = time.Hour }, "group_age"},
 		"short queue":      {func(c *journal.Config) { c.Queue = 1000 }, "queue"},
 		"shards and queue": {func(c *journal.Config) { c.Shards = 64 }, "queue"},
 		"nothing in flight": {
@@ -34,7 +34,7 @@ func TestConfig(t *testing.T) {
 		},
 		"short lease":         {func(c *journal.Config) { c.LeaseTTL = 1 }, "lease"},
 		"impatient":           {func(c *journal.Config) { c.AckWait = 1 }, "acknowledgement"},
-		"secret":              {func(c *journal.Config) { c.URL = "nats://me:secret@host:4222" }, "credentials file"},
+		"secret":              {func(c *journal.Config) { c.URL = "nats://me:secret@host:4222" }, "credentials_file"},
 		"no scheme":           {func(c *journal.Config) { c.URL = "host:4222" }, "url"},
 		"half certificate":    {func(c *journal.Config) { c.URL = "tls://host:4222"; c.TLS.CertFile = "x" }, "go together"},
 		"credentials for us":  {func(c *journal.Config) { c.CredentialsFile = "x" }, "external"},

@@ -22,10 +22,7 @@ func Enroll(path string, out io.Writer) error {
 	if err != nil {
 		return configError(err)
 	}
-	key, err := seal.LoadKeyFile(c.Export.KeyFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: make one: (umask 077; flow-sensor keygen > %s)", err, c.Export.KeyFile)
-	}
+	key, err := loadKey(c.Export.KeyFile)
 	if err != nil {
 		return configError(fmt.Errorf("export.key_file: %w", err))
 	}
@@ -44,4 +41,13 @@ func Enroll(path string, out io.Writer) error {
 # the file that it names. Then: systemctl reload flow-collector
 %[4]s`, c.ID, key.Fingerprint(), keyFile, block)
 	return err
+}
+
+// loadKey loads a key's file. Where there is none it says how to make one.
+func loadKey(path string) (seal.Key, error) {
+	key, err := seal.LoadKeyFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: make one: (umask 077; flow-sensor keygen > %s)", err, path)
+	}
+	return key, err
 }

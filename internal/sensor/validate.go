@@ -67,7 +67,7 @@ func (c *Config) validateKey(doc *config.Document) {
 	if c.Export.KeyFile == "" {
 		return // which was refused already
 	}
-	_, err := seal.LoadKeyFile(c.Export.KeyFile)
+	_, err := loadKey(c.Export.KeyFile)
 	doc.Check("export.key_file", err)
 }
 
@@ -80,7 +80,7 @@ func (c *Config) validateInterfaces(doc *config.Document) {
 		at := fmt.Sprintf("interface[%d].", i)
 		switch {
 		case in.Name == "":
-			doc.Checkf(at+"name", "must name a network interface")
+			doc.Checkf(at+"name", "must name a network interface (`flow-sensor interfaces` lists them)")
 		case len(in.Name) > maxIfaceName || strings.ContainsAny(in.Name, "/ \t\n"):
 			doc.Checkf(at+"name", "%q is no interface name: at most %d characters, no slash and no space", in.Name, maxIfaceName)
 		case seen[in.Name]:
