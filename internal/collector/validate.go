@@ -57,7 +57,10 @@ func (c *Config) validate(doc *config.Document) {
 
 func (c *DnstapConfig) validate(doc *config.Document) {
 	if c.Listen != "" {
-		_, _, err := dnstap.ParseListen(c.Listen)
+		network, address, err := dnstap.ParseListen(c.Listen)
+		if err == nil && network == "tcp" {
+			err = config.HostPort(address)
+		}
 		doc.Check("dnstap.listen", err)
 	}
 	doc.Check("dnstap.max_failures", config.Between(c.MaxFailures, 0, maxFailures))

@@ -111,6 +111,9 @@ func endings(t *testing.T, whole influxtest.Row, boot, killed int64) {
 		}
 		return
 	}
+	if number(t, whole, "pending_records") != 0 || number(t, whole, "settled_records") != 9 {
+		t.Errorf("the last report does not say that all was settled: %v", whole)
+	}
 	if number(t, whole, "last") != 1 || number(t, whole, "previous_boot") != killed || number(t, whole, "previous_unclean") != 1 {
 		t.Errorf("the second life does not say that it ended and how the first one did: %v", whole)
 	}

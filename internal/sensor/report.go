@@ -31,6 +31,21 @@ func (s *Service) reporting(ctx context.Context) {
 	}
 }
 
+// awaitSettled waits a while until nothing is pending; the sender must run.
+func (s *Service) awaitSettled(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.pipeline.sender.Stats().Pending != (export.Amount{}) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // readings are the meters of the whole sensor and of each interface. What they count, they count since the sensor started:
 //
 //	received + gso_extra = accounted + refused + ring_dropped + ring_discarded + in_hand

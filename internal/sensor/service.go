@@ -23,6 +23,8 @@ const (
 	sendTimeout = 8 * time.Second
 	// patience is how long a worker may make no progress; it turns ten times a second even on a silent link.
 	patience = 5 * time.Second
+	// settleTimeout of it the last report waits for what the tables handed over to be settled, so that it can say so.
+	settleTimeout = 2 * time.Second
 	// senderName is what the monitor calls the sender, which turns every second or so.
 	senderName = "sender"
 )
@@ -116,6 +118,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	s.routes.Wait()
 	s.stopReports()
 	s.reports.Wait()
+	s.awaitSettled(ctx)
 	p.sender.Report(s.readings(ended))
 	s.stopSender()
 	s.sender.Wait()
