@@ -9,7 +9,7 @@ NEED := packaging/build/need
 FUZZTIME ?= 30s
 # What the tests and the demonstration use beside Go: program:package, or a file's path:package.
 TEST_NEEDS := gcc:gcc ip:iproute2 tc:iproute2 ethtool:ethtool tcpdump:tcpdump tshark:tshark fstrm_replay:fstrm-bin influxd:influxdb influx:influxdb-client systemd-analyze:systemd \
-	/usr/lib/python3/dist-packages/cryptography:python3-cryptography
+	tcpreplay:tcpreplay taskset:util-linux /usr/lib/python3/dist-packages/cryptography:python3-cryptography
 PACKAGE_NEEDS := mmdebstrap:mmdebstrap systemd-nspawn:systemd-container lintian:lintian rpmlint:rpmlint readelf:binutils nsenter:util-linux pgrep:procps \
 	qemu-aarch64-static:qemu-user-static
 PEER_NEEDS := tcpreplay:tcpreplay softflowd:softflowd softflowctl:softflowd pmacctd:pmacct nfpcapd:nfdump argus:argus-server \

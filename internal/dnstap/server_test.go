@@ -263,6 +263,9 @@ func TestParseListen(t *testing.T) {
 func TestForeignWriter(t *testing.T) {
 	program, err := exec.LookPath("fstrm_replay")
 	if err != nil {
+		if os.Getenv("FLOWSENSOR_CI") == "1" {
+			t.Fatal("fstrm_replay is not installed (apt-get install fstrm-bin): ", err)
+		}
 		t.Skip("fstrm_replay is not installed (apt-get install fstrm-bin): ", err)
 	}
 	const folder = "../../../shared/pcaps/dns/"

@@ -101,6 +101,9 @@ func needs(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, name := range programs {
 		if _, err := exec.LookPath(name); err != nil {
+			if os.Getenv("FLOWSENSOR_CI") == "1" {
+				t.Fatalf("needs %s: `make bench-peers` installs it", name)
+			}
 			t.Skipf("needs %s: `make bench-peers` installs it", name)
 		}
 	}
