@@ -1,10 +1,15 @@
 package collector_test
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"flowsensor/internal/collector"
+	"flowsensor/internal/daemon"
 )
 
 // Each refusal names the line and what is allowed.
@@ -79,5 +84,27 @@ func TestCheckTellsWhatHasNoEffect(t *testing.T) {
 	}
 	if again, err := load(t, out.String()); err != nil || len(again.Networks) != 2 || again.Networks[1].Name != "b" {
 		t.Errorf("what is printed reads as %+v, %v", again.Networks, err)
+	}
+}
+
+// A running collector says so too: at its start, and when it reads the configuration again.
+func TestServiceTellsWhatHasNoEffect(t *testing.T) {
+	const covered = "[[network]]\nname = \"a\"\nprefixes = [\"192.0.2.0/24\"]\n[[network]]\nname = \"b\"\nprefixes = [\"192.0.2.128/25\"]\n"
+	path, c := configured(t, covered)
+	var log bytes.Buffer
+	s := collector.NewService(path, c, daemon.NewMonitor(time.Minute, nil), slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := s.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reload(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := s.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "192.0.2.128/25 is left out"); n != 2 {
+		t.Errorf("said %d times, want 2:\n%s", n, log.String())
 	}
 }

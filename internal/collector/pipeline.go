@@ -86,6 +86,7 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.rollups, err = newRollups(c); err != nil {
 		return err
 	}
+	p.rollups.config.Load().warn(log)
 	deps := store.Deps{Writer: p.writer, DeadLetters: p.dead, Release: p.release, Keep: p.rollups.keep, Log: log}
 	if p.pool, err = store.NewPool(c.Store.pool(), deps); err != nil {
 		return err

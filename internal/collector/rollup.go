@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"log/slog"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -38,10 +39,18 @@ type rollupSetup struct {
 	digest string // of all that rows hang on
 	rules  *attribute.Rules
 	keep   func(*flow.Attribution, flow.Networks) bool
+	idle   []attribute.KeyError // what of the rules has no effect
+}
+
+// warn says once for each load what of the rules has no effect, as check does.
+func (s *rollupSetup) warn(log *slog.Logger) {
+	for _, w := range s.idle {
+		log.Warn("a part of the configuration has no effect", "key", w.Path, "reason", w.Err)
+	}
 }
 
 func newRollupSetup(c Config) (*rollupSetup, error) {
-	rules, _, err := newRules(c)
+	rules, idle, err := newRules(c)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +62,7 @@ func newRollupSetup(c Config) (*rollupSetup, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(text)
-	return &rollupSetup{config: c.Rollup, digest: hex.EncodeToString(sum[:8]), rules: rules, keep: c.Rollup.Flow.keep()}, nil
+	return &rollupSetup{config: c.Rollup, digest: hex.EncodeToString(sum[:8]), rules: rules, keep: c.Rollup.Flow.keep(), idle: idle}, nil
 }
 
 func newRollups(c Config) (*rollups, error) {

@@ -303,6 +303,7 @@ func (s *Service) reloadRollups(c *RollupConfig, setup *rollupSetup) {
 		return
 	}
 	r.use(setup)
+	setup.warn(s.log)
 	if c.windows() != r.windows {
 		s.log.Warn("conversations are written as often as before until a restart", "every", time.Duration(r.windows)*window)
 	}
