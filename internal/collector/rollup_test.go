@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,9 +25,8 @@ import (
 const childConfig = "FLOWSENSOR_COLLECTOR_CHILD"
 
 func child(path string) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := collector.Run(ctx, path); err != nil {
+	// The daemon takes the signals itself. Taken here too, one SIGTERM would count as two, and cut the draining short.
+	if err := collector.Run(context.Background(), path); err != nil {
 		panic(err)
 	}
 }
