@@ -53,7 +53,7 @@ bench: ## run the benchmarks
 
 # What is profiled for each program: benchmarks of the real work, by package. The profiles are part of the sources, and go build
 # takes them by itself; renew them when the hot path has changed.
-PGO_SENSOR := BenchmarkRing/flows=100000/workers=1:./internal/capture BenchmarkRead:./internal/sensor
+PGO_SENSOR := BenchmarkWorkers:./internal/capture BenchmarkRead:./internal/sensor
 PGO_COLLECTOR := BenchmarkReceive:./internal/ingest BenchmarkHandOver/gzip:./internal/store/influx
 
 .PHONY: pgo
@@ -73,12 +73,12 @@ pgo: ## profile the hot paths for the compiler: sensor/default.pgo and collector
 	ls -l sensor/default.pgo collector/default.pgo
 
 .PHONY: bench-peers
-bench-peers: build ## race flow-sensor against the probes that Debian has, as root; QUICK=1 takes two minutes, otherwise ten
+bench-peers: build ## race flow-sensor against the probes that Debian has, as root; QUICK=1 takes two minutes, otherwise a quarter of an hour
 	@$(NEED) $(PEER_NEEDS)
 	PATH=$$PATH:/usr/sbin:/sbin go run ./internal/bench/peers $(if $(QUICK),-quick)
 
 .PHONY: bench-store
-bench-store: ## what an InfluxDB takes from the collector's writer, beside a loader that only posts; under a minute
+bench-store: ## what an InfluxDB takes from the collector's writer, beside a loader that only posts; a minute
 	@$(NEED) influxd:influxdb taskset:util-linux
 	go run ./internal/bench/store
 

@@ -16,13 +16,14 @@ var allowed = map[string]string{
 	"flow":  "",
 	"frame": "flow",
 	// the sensor's stages
-	"capture":   "flow frame",
+	"capture":   "detach flow frame",
 	"pcapfile":  "flow frame",
 	"packet":    "flow frame",
 	"flowtable": "flow hugemem",
 	"route":     "flow",
 	"hugemem":   "",
-	"export":    "flow seal wire",
+	"detach":    "",
+	"export":    "detach flow seal wire",
 	// between the two daemons
 	"wire": "flow",
 	"seal": "",
@@ -57,16 +58,17 @@ var allowed = map[string]string{
 	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
 	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration
-	"arch":           "",
-	"bench/peers":    "bench/trace testnet",
-	"bench/store":    "flow store store/influx store/influxtest",
-	"bench/trace":    "",
-	"cli/clitest":    "",
-	"e2e":            "",
-	"packet/dissect": "",
-	"reference":      "collector config metrics sensor",
-	"testnet":        "",
-	"testnet/demo":   "store/influxtest testnet",
+	"arch":              "",
+	"bench/peers":       "bench/trace testnet",
+	"bench/store":       "flow store store/influx store/influxtest",
+	"bench/trace":       "",
+	"cli/clitest":       "",
+	"detach/detachtest": "",
+	"e2e":               "",
+	"packet/dissect":    "",
+	"reference":         "collector config metrics sensor",
+	"testnet":           "",
+	"testnet/demo":      "store/influxtest testnet",
 }
 
 func TestImports(t *testing.T) {

@@ -23,6 +23,13 @@ func (r *Ring) Taken() uint64 {
 	return r.sum.Received
 }
 
+// FD is the descriptor of the ring's socket.
+func (r *Ring) FD() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine.fd()
+}
+
 // Multipliers are the numbers that make a steering program another one.
 type Multipliers = multipliers
 

@@ -7,14 +7,14 @@ import (
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
 
+	"flowsensor/internal/detach"
 	"flowsensor/internal/frame"
 )
 
 // ringEngine walks a TPACKET_V3 ring of our own on a github.com/mdlayher/packet socket. The socket rejects everything
 // from before it is bound, so nothing is in the ring before the group is complete.
 type ringEngine struct {
-	conn   *packet.Conn // kept: it closes the descriptor when it is collected
-	socket int
+	socket int // no poller watches it: whoever walks polls by himself
 	blocks blocks
 }
 
@@ -23,22 +23,17 @@ func openRing(spec engineSpec) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &ringEngine{conn: conn, blocks: blocks{size: spec.cfg.BlockSize, vnet: spec.vnet}}
+	e := &ringEngine{blocks: blocks{size: spec.cfg.BlockSize, vnet: spec.vnet}}
+	if e.socket, err = detach.Socket(conn); err != nil {
+		return nil, err
+	}
 	if err := e.mapRing(spec.cfg); err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, errors.Join(err, unix.Close(e.socket))
 	}
 	return e, nil
 }
 
-func (e *ringEngine) mapRing(cfg Config) error {
-	raw, err := e.conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	// The descriptor outlives Control: conn keeps it open, and close is for the goroutine that walks.
-	if err := raw.Control(func(fd uintptr) { e.socket = int(fd) }); err != nil {
-		return err
-	}
+func (e *ringEngine) mapRing(cfg Config) (err error) {
 	if err := unix.SetsockoptInt(e.socket, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V3); err != nil {
 		return fmt.Errorf("set TPACKET_V3: %w", err)
 	}
@@ -88,5 +83,5 @@ func (e *ringEngine) walk(f *frame.Frame, visit func(*frame.Frame)) (int, error)
 }
 
 func (e *ringEngine) close() error {
-	return errors.Join(unix.Munmap(e.blocks.mem), e.conn.Close())
+	return errors.Join(unix.Munmap(e.blocks.mem), unix.Close(e.socket))
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowsensor/internal/capture"
+	"flowsensor/internal/detach/detachtest"
 	"flowsensor/internal/testnet"
 )
 
@@ -173,5 +174,18 @@ func TestNothingIsLeftOpen(t *testing.T) {
 			}
 		}
 		eventually(t, func() bool { return openFiles(t) <= before })
+	})
+}
+
+// Epoll would wake a thread of ours for every block that the kernel closes.
+func TestNoPollerWatchesARing(t *testing.T) {
+	eachEngine(t, testnet.Config{}, func(t rig) {
+		t.cfg.Workers = 2
+		tap := open(t, t.link.Capture, t.cfg)
+		for i := range tap.Workers() {
+			if detachtest.Watched(t, tap.Ring(i).FD()) {
+				t.Errorf("the poller watches the socket of ring %d", i)
+			}
+		}
 	})
 }

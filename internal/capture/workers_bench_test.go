@@ -39,9 +39,9 @@ func BenchmarkBlocks(b *testing.B) {
 	b.ReportMetric(best[1], "segments-ns/frame")
 }
 
-// BenchmarkRing is the whole way of a packet from a ring that the kernel has filled to its flow: of small frames, and of
+// BenchmarkKernelRing is the whole way of a packet from a ring that the kernel has filled to its flow: of small frames, and of
 // as many small and large ones as usual. The ring is full before the clock runs, the processor time of the best turn counts.
-func BenchmarkRing(b *testing.B) {
+func BenchmarkKernelRing(b *testing.B) {
 	for name, lengths := range map[string][]int{"small": {0}, "mixed": {0, 1400, 0, 1400, 300, 1400, 0, 1400, 0, 1400, 700}} {
 		b.Run(name, func(b *testing.B) {
 			l := testnet.NewLink(b, testnet.Config{})
@@ -80,6 +80,7 @@ type lane struct {
 	table   *flowtable.Table
 	batch   [64]flow.Packet
 	n       int
+	now     int64 // ns, of all packets of a turn
 }
 
 // newLane makes the worker that gets every workers-th of the flows.
@@ -98,12 +99,15 @@ func newLane(b *testing.B, flows, worker, workers int) *lane {
 		number := uint32((i*workers + worker) * step % flows)
 		p := packet4{proto: flow.ProtoTCP, dst: collector4, sport: uint16(number), dport: 443}
 		binary.BigEndian.PutUint32(p.src[:], 0x0a000000|number>>16)
-		return wrap(udp4(p, make([]byte, 72)))
+		ip := udp4(p, make([]byte, 72))
+		ip[32], ip[33] = 0x50, 0x10 // a header without options, ACK
+		return wrap(ip)
 	})
 	return l
 }
 
 func (l *lane) visit(f *frame.Frame) {
+	f.Time = l.now // a packet before one of its flow's is a rare case, and a dear one
 	if l.decoder.Decode(&l.batch[l.n], f) != packet.OK {
 		return
 	}
@@ -119,6 +123,7 @@ func (l *lane) walk(tb testing.TB) time.Duration {
 	tb.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	l.now += int64(time.Second)
 	start := threadTime(tb)
 	l.ring.Walk(l.visit)
 	return threadTime(tb) - start

@@ -6,30 +6,28 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"flowsensor/internal/detach"
 )
 
 // link is one connected UDP socket to the collector: connected, so that ICMP errors come back and the kernel keeps the
-// path's MTU. Writes belong to one goroutine; whoever holds the link closes it.
+// path's MTU. It belongs to one goroutine, but for what the listener reads; whoever holds the link closes it.
+// Nothing polls the socket: its buffer is hardly ever full, and the listener waits in the kernel.
 type link struct {
 	Endpoints
-	conn       *net.UDPConn
-	raw        syscall.RawConn
+	fd         int // detached
 	headers    int // octets of IP and UDP header
 	sendBuffer int // as the kernel reports it
 
 	gone     chan struct{} // closed by close
 	listened chan struct{} // closed when the listener has ended; nil without one
 
-	// The write in hand, kept here so that a send allocates nothing.
-	datagram  []byte
-	result    error
-	tryOnce   func(fd uintptr) bool
-	tryReady  func(fd uintptr) bool
-	oob, data []byte
+	oob, data []byte // for forgetErrors
 }
 
 // dial opens a link. Nothing is sent.
@@ -43,19 +41,10 @@ func dial(ctx context.Context, remote netip.AddrPort, sendBuffer int) (*link, er
 	if err != nil {
 		return nil, err
 	}
-	l.conn = conn.(*net.UDPConn)
-	if l.raw, err = l.conn.SyscallConn(); err != nil {
-		return nil, errors.Join(err, l.conn.Close())
-	}
-	local := l.conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	l.Local, l.Remote = netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), remote
-	l.tryOnce = func(fd uintptr) bool {
-		_, l.result = unix.Write(int(fd), l.datagram)
-		return true
-	}
-	l.tryReady = func(fd uintptr) bool {
-		_, l.result = unix.Write(int(fd), l.datagram)
-		return !errors.Is(l.result, unix.EAGAIN)
+	if l.fd, err = detach.Socket(conn.(*net.UDPConn)); err != nil {
+		return nil, fmt.Errorf("socket to %s: %w", remote, err)
 	}
 	return l, nil
 }
@@ -100,24 +89,49 @@ func family(remote netip.Addr) (network string, headers int, options []socketOpt
 // write hands the datagram to the kernel without waiting. An error may be that of an earlier datagram which ICMP brought
 // back; this one was not sent then.
 func (l *link) write(datagram []byte) error {
-	l.datagram = datagram
-	if err := l.raw.Write(l.tryOnce); err != nil {
-		return err
+	for {
+		if err := unix.Send(l.fd, datagram, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); !errors.Is(err, unix.EINTR) {
+			return err
+		}
 	}
-	return l.result
 }
 
 // writeReady waits for room in the send buffer, at most until the deadline (os.ErrDeadlineExceeded).
 func (l *link) writeReady(datagram []byte, deadline time.Time) error {
-	l.datagram = datagram
-	if err := l.conn.SetWriteDeadline(deadline); err != nil {
-		return err
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return os.ErrDeadlineExceeded
+		}
+		ready := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLOUT}}
+		if _, err := unix.Poll(ready, int(left.Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("poll: %w", err)
+		}
+		if ready[0].Revents&unix.POLLERR != 0 {
+			l.forgetErrors() // else poll returns at once, room or not
+		}
+		if ready[0].Revents == 0 {
+			continue
+		}
+		if err := l.write(datagram); !errors.Is(err, unix.EAGAIN) {
+			return err
+		}
 	}
-	err := l.raw.Write(l.tryReady)
-	if err == nil {
-		err = l.result
+}
+
+// read waits for a datagram. net.ErrClosed says that the link is being closed.
+func (l *link) read(buf []byte) (int, error) {
+	for {
+		n, err := unix.Read(l.fd, buf)
+		select {
+		case <-l.gone:
+			return 0, net.ErrClosed
+		default:
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return max(n, 0), err
+		}
 	}
-	return errors.Join(err, l.conn.SetWriteDeadline(time.Time{}))
 }
 
 // payloadLimit is the longest datagram the path takes, as far as the kernel knows (ip(7), IP_MTU); without an answer
@@ -128,26 +142,20 @@ func (l *link) payloadLimit() int {
 		level, name = unix.IPPROTO_IPV6, unix.IPV6_MTU
 	}
 	mtu := maxMaxDatagram + headersV6
-	_ = control(l.raw, func(fd int) error {
-		known, err := unix.GetsockoptInt(fd, level, name)
-		if err == nil && known > l.headers {
-			mtu = known
-		}
-		return err
-	})
+	if known, err := unix.GetsockoptInt(l.fd, level, name); err == nil && known > l.headers {
+		mtu = known
+	}
 	return mtu - l.headers
 }
 
 // forgetErrors empties the socket's error queue, which RECVERR fills: what it holds came as the result of a write too.
 func (l *link) forgetErrors() {
-	_ = control(l.raw, func(fd int) error {
-		for {
-			_, _, _, _, err := unix.Recvmsg(fd, l.data, l.oob, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
-			if err != nil {
-				return err
-			}
+	for {
+		_, _, _, _, err := unix.Recvmsg(l.fd, l.data, l.oob, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return
 		}
-	})
+	}
 }
 
 func control(raw syscall.RawConn, f func(fd int) error) error {
@@ -156,13 +164,24 @@ func control(raw syscall.RawConn, f func(fd int) error) error {
 	return errors.Join(err, inner)
 }
 
+// fragments lets the kernel cut datagrams into fragments, or not. A batch that was sent is one datagram for ever; where
+// the path has become too narrow for it, it can only go in pieces.
+func (l *link) fragments(mode int) error {
+	level, name := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER
+	if l.headers == headersV6 {
+		level, name = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
+	}
+	return unix.SetsockoptInt(l.fd, level, name, mode)
+}
+
+// close ends the listener, if there is one, and then closes the socket. A read that waits is woken by shutdown(2) alone.
 func (l *link) close() error {
 	close(l.gone)
-	err := l.conn.Close()
-	if l.listened != nil {
+	err := unix.Shutdown(l.fd, unix.SHUT_RDWR)
+	if l.listened != nil && err == nil {
 		<-l.listened
 	}
-	if err != nil {
+	if err = errors.Join(err, unix.Close(l.fd)); err != nil {
 		return fmt.Errorf("close socket: %w", err)
 	}
 	return nil

@@ -5,8 +5,6 @@ import (
 	"net"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"flowsensor/internal/seal"
 	"flowsensor/internal/wire"
 )
@@ -61,7 +59,7 @@ func (l *listener) run() {
 	defer close(l.link.listened)
 	buf, plain := make([]byte, maxAnswer), []byte(nil)
 	for {
-		n, err := l.link.conn.Read(buf)
+		n, err := l.link.read(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -123,14 +121,4 @@ func (l *listener) open(dst, datagram []byte) (*wire.Answer, []byte) {
 // for a while.
 func newAnswerOpener(id string, keys ...seal.Key) (*seal.Opener, error) {
 	return seal.NewOpener([]seal.Sensor{{ID: id, Keys: keys}}, seal.Limits{TTL: -1, Skew: -1})
-}
-
-// fragments lets the kernel cut datagrams into fragments, or not. A batch that was sent is one datagram for ever; where
-// the path has become too narrow for it, it can only go in pieces.
-func (l *link) fragments(mode int) error {
-	level, name := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER
-	if l.headers == headersV6 {
-		level, name = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
-	}
-	return control(l.raw, func(fd int) error { return unix.SetsockoptInt(fd, level, name, mode) })
 }

@@ -49,7 +49,7 @@ func (d *day) race(ctx context.Context, r race) (err error) {
 	start := time.Now()
 	for round := range d.options.rounds {
 		began := time.Now()
-		if err := d.round(ctx, e); err != nil {
+		if err := d.round(ctx, e, round); err != nil {
 			return err
 		}
 		if round == 0 {
@@ -63,10 +63,12 @@ func (d *day) race(ctx context.Context, r race) (err error) {
 	return nil
 }
 
-// round has everyone run once. A peer that fails is noted and left behind.
-func (d *day) round(ctx context.Context, e *entry) error {
-	for i := range d.field.all {
-		c := &d.field.all[i]
+// round has everyone run once, another one first each time: who comes first after the captures were made pays for memory that the
+// machine has not given out yet. A peer that fails is noted and left behind.
+func (d *day) round(ctx context.Context, e *entry, number int) error {
+	all := d.field.all
+	for i := range all {
+		c := &all[(i+number)%len(all)]
 		if c.name != ourName && !e.race.has(c.name, &d.book) {
 			continue
 		}

@@ -27,7 +27,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "where captures and exports go while it runs: 4 GiB, for -quick 1 GiB")
 	flag.BoolVar(&o.quick, "quick", false, "fewer captures and one round: under two minutes")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each race; the medians count")
-	flag.DurationVar(&o.budget, "budget", 8*time.Minute, "no new round begins after this; every race is run once at least")
+	flag.DurationVar(&o.budget, "budget", 12*time.Minute, "no new round begins after this; every race is run once at least")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the captures")
 	only := flag.String("only", "", "the races to run, by name and separated by commas; empty is all")
 	flag.Parse()

@@ -69,7 +69,7 @@ func TestReport(t *testing.T) {
 	if err := report(&out, 1000, cores{"0", "1"}, who, results); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| bare | 500 | 1.00 | 2000 |", "| ours | 500 | 0.80 | 2000 |"} {
+	for _, want := range []string{"| bare | 500 | 1.00, 1.00 to 1.00 | 2000 |", "| ours | 500 | 0.80, 0.50 to 1.00 | 2000 |"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

@@ -82,7 +82,7 @@ func report(out io.Writer, lines int, where cores, who []contestant, results [][
 	var text strings.Builder
 	_, _ = fmt.Fprintf(&text, "- %d lines a run, %d rounds, runs in turn; InfluxDB on core %s, the writer on core %s; the machine may have had other work\n\n",
 		lines, len(results[0]), where.database, where.writer)
-	text.WriteString("| writer | lines/s | of the bare loader's | lines a second of its processor time |\n| --- | ---: | ---: | ---: |\n")
+	text.WriteString("| writer | lines/s | of the bare loader's, lowest to highest | lines a second of its processor time |\n| --- | ---: | ---: | ---: |\n")
 	for i, c := range who {
 		var rates, ratios, own []float64
 		for round, r := range results[i] {
@@ -90,7 +90,8 @@ func report(out io.Writer, lines int, where cores, who []contestant, results [][
 			ratios = append(ratios, results[0][round].wall.Seconds()/r.wall.Seconds())
 			own = append(own, float64(lines)/r.cpu.Seconds())
 		}
-		_, _ = fmt.Fprintf(&text, "| %s | %.0f | %.2f | %.0f |\n", c.name, median(rates), median(ratios), median(own))
+		_, _ = fmt.Fprintf(&text, "| %s | %.0f | %.2f, %.2f to %.2f | %.0f |\n",
+			c.name, median(rates), median(ratios), slices.Min(ratios), slices.Max(ratios), median(own))
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
