@@ -132,6 +132,9 @@ func (t *Table) open(l *lane, p *flow.Packet, now int64) {
 	if t.live == len(t.hot) {
 		t.evict(now)
 	}
+	if t.live == t.widenAt {
+		t.widen()
+	}
 	ref := t.take()
 	e := &t.hot[ref]
 	*e = hot{src: p.Src, dst: p.Dst, ports: l.ports, rest: l.rest}

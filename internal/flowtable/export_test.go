@@ -12,6 +12,12 @@ func (t *Table) Lap(now int64) {
 	t.publish()
 }
 
+// FirstFlows is how many flows a large table has before it uses its whole index.
+const FirstFlows = firstBuckets * bucketFill
+
+// Buckets is how many buckets are in use.
+func (t *Table) Buckets() int { return len(t.buckets) }
+
 // Home is the bucket of a key in this table.
 func (t *Table) Home(k flow.Key) int {
 	ports, rest := tail(&k)

@@ -10,6 +10,8 @@ const (
 	bucketSlots = 12
 	// bucketFill is the mean number of entries in a bucket of a full table: at 6 of 12, one bucket in a hundred runs over.
 	bucketFill = 6
+	// firstBuckets is how many a large index uses at first: a mebibyte, about half a second-level cache.
+	firstBuckets = 1 << 14
 )
 
 // bucket is one cache line of the index: twelve one-byte tags, 0 where the slot is free, and the entries they stand for.

@@ -22,7 +22,9 @@ type Table struct {
 	used    int // entries from here on were not used since the table was last empty
 	live    int // flows held
 	removed int // flows that left; it only tells one moment from another
-	buckets index
+	buckets index // the part of all that is in use, see widen
+	all     index
+	widenAt int // flows, for which that part is too small
 	seeds   seeds
 
 	active, inactive, linger uint64 // the timers in ns
@@ -67,8 +69,12 @@ func (t *Table) reserve(flows int) error {
 	t.cold, errs[1] = block[cold](t, flows)
 	t.dues, errs[2] = block[int64](t, flows)
 	t.free, errs[3] = block[uint32](t, flows)
-	t.buckets, errs[4] = block[bucket](t, bucketsFor(flows))
+	t.all, errs[4] = block[bucket](t, bucketsFor(flows))
 	t.free = t.free[:0]
+	t.buckets, t.widenAt = t.all, math.MaxInt
+	if len(t.all) > firstBuckets {
+		t.buckets, t.widenAt = t.all[:firstBuckets], firstBuckets*bucketFill
+	}
 	return errors.Join(errs[:]...)
 }
 
@@ -89,7 +95,7 @@ func (t *Table) Close() error {
 	for _, b := range t.memory {
 		errs = append(errs, b.Close())
 	}
-	t.memory, t.hot, t.cold, t.dues, t.free, t.buckets = nil, nil, nil, nil, nil, nil
+	t.memory, t.hot, t.cold, t.dues, t.free, t.buckets, t.all = nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
@@ -117,6 +123,18 @@ func (t *Table) Flush(now int64, reason flow.EndReason) {
 	}
 	t.rewind()
 	t.publish()
+}
+
+// widen begins to use the whole index. Until there are flows for more a small part of it, which stays in the cache, serves better. It is
+// done once in a table's life and moves firstBuckets*bucketFill flows at most, whatever the table's size: two milliseconds.
+func (t *Table) widen() {
+	clear(t.buckets)
+	t.buckets, t.widenAt = t.all, math.MaxInt
+	for ref := range t.used {
+		if t.dues[ref] != never {
+			t.buckets.insert(t.hashOf(&t.hot[ref]), uint32(ref))
+		}
+	}
 }
 
 // take gives the number of a free entry; there must be one.
