@@ -59,7 +59,7 @@ var allowed = map[string]string{
 	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration
 	"arch":              "",
-	"bench/peers":       "bench/trace testnet",
+	"bench/peers":       "bench/trace flow ingest seal testnet",
 	"bench/store":       "flow store store/influx store/influxtest",
 	"bench/trace":       "",
 	"cli/clitest":       "",

@@ -61,7 +61,7 @@ func (e *entry) best() string {
 		return best
 	}
 	for _, who := range slices.Sorted(maps.Keys(e.rounds)) {
-		if spent := e.median(who, perPacket); who != ourName && (least == 0 || spent < least) {
+		if spent := e.median(who, perPacket); who != ourName && who != ackedName && (least == 0 || spent < least) {
 			best, least = who, spent
 		}
 	}

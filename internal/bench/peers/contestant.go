@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"flowsensor/internal/seal"
 	"flowsensor/internal/testnet"
 )
 
@@ -19,12 +20,14 @@ type field struct {
 }
 
 // newField makes sure that everyone is there.
-func newField(ctx context.Context, h *testnet.Host, sensor string) (field, error) {
-	f := field{all: []contestant{ours(sensor), nfpcapd(), softflowd(), pmacctd(), argus()}}
+func newField(ctx context.Context, h *testnet.Host, sensor string, key seal.Key) (field, error) {
+	f := field{all: []contestant{ours(sensor, key), acked(sensor, key), nfpcapd(), softflowd(), pmacctd(), argus()}}
 	ask := map[string][]string{generator: {generator, "--version"}}
 	names := []string{}
 	for _, c := range f.all {
-		ask[c.name], names = c.version, append(names, c.name)
+		if c.name != ackedName { // the same program
+			ask[c.name], names = c.version, append(names, c.name)
+		}
 	}
 	for _, name := range append(names, generator) {
 		version, err := versionOf(ctx, h, ask[name])
@@ -58,7 +61,7 @@ type contestant struct {
 	quit func(j job) []string
 	// ask prints counts before its end, tell after it; nil where its log has them.
 	ask, tell func(j job) []string
-	// sends says that it exports to the sink.
+	// sends says that it exports over the network.
 	sends bool
 	// accounted finds the packets in its flows, received and dropped the kernel's counts, in its log and what ask and tell
 	// print. nil where it says none.

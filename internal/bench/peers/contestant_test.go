@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"flowsensor/internal/seal"
 )
 
 // words are what the programs said, cut to what matters.
@@ -51,7 +53,7 @@ NOTICE ( default/core ): [eth0,0] received_packets=2840002 dropped_packets=40562
 }
 
 func contestants() []contestant {
-	return []contestant{ours("flow-sensor"), nfpcapd(), softflowd(), pmacctd(), argus()}
+	return []contestant{ours("flow-sensor", seal.Key{}), acked("flow-sensor", seal.Key{}), nfpcapd(), softflowd(), pmacctd(), argus()}
 }
 
 func TestCountsAreFoundInWhatProgramsSay(t *testing.T) {
@@ -80,7 +82,10 @@ func TestCommandsSayWhatTheJobSays(t *testing.T) {
 				t.Fatalf("%s: %v", c.name, err)
 			}
 			want := []string{j.iface, j.file}
-			if c.sends {
+			switch {
+			case c.name == ackedName:
+				want = append(want, collectorAddress, "acknowledged")
+			case c.sends:
 				want = append(want, sinkAddress)
 			}
 			if c.name != "argus" { // it has no such option

@@ -63,12 +63,15 @@ func (d *day) race(ctx context.Context, r race) (err error) {
 	return nil
 }
 
-// round has everyone run once, another one first each time: who comes first after the captures were made pays for memory that the
-// machine has not given out yet. A peer that fails is noted and left behind.
+// round has everyone run once, from last to first every other time: who comes first after the captures were made pays for memory
+// that the machine has not given out yet. A peer that fails is noted and left behind.
 func (d *day) round(ctx context.Context, e *entry, number int) error {
 	all := d.field.all
 	for i := range all {
-		c := &all[(i+number)%len(all)]
+		if number%2 == 1 {
+			i = len(all) - 1 - i
+		}
+		c := &all[i]
 		if c.name != ourName && !e.race.has(c.name, &d.book) {
 			continue
 		}

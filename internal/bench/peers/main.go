@@ -81,7 +81,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, drain.close()) }()
 
-	field, err := newField(ctx, link.Capture, sensor)
+	field, err := newField(ctx, link.Capture, sensor, drain.key)
 	if err != nil {
 		return err
 	}

@@ -1,16 +1,22 @@
 package main
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"regexp"
 	"syscall"
+
+	"flowsensor/internal/seal"
 )
 
-const ourName = "flow-sensor"
+// ourName is flow-sensor as the peers are, without acknowledgement, and ackedName as it is installed.
+const (
+	ourName   = "flow-sensor"
+	ackedName = "flow-sensor, acknowledged"
+)
 
-const ourConfig = `id = "bench"
+const sensorID = "bench"
+
+const ourConfig = `id = "` + sensorID + `"
 state_dir = %[1]q
 [[interface]]
 name = %[2]q
@@ -24,22 +30,36 @@ inactive_timeout = "%[6]ds"
 [export]
 collector = [%[7]q]
 key_file = %[8]q
-delivery = "fire-and-forget"
+delivery = %[9]q
 [http]
 listen = ""
 [log]
 format = "json"
 `
 
-// ours is flow-sensor as it is installed, with one worker and sealed datagrams, but for acknowledgement: the sink gives none, and no
-// peer has it.
-func ours(program string) contestant {
+// ours is flow-sensor with one worker and sealed datagrams that are sent once: no peer has acknowledgements.
+func ours(program string, key seal.Key) contestant {
+	return flowSensor(program, export{name: ourName, collector: sinkAddress, delivery: "fire-and-forget", key: key})
+}
+
+// acked is flow-sensor as it is installed, but for one worker.
+func acked(program string, key seal.Key) contestant {
+	return flowSensor(program, export{name: ackedName, collector: collectorAddress, delivery: "acknowledged", key: key})
+}
+
+// export is what our contestants differ in.
+type export struct {
+	name, collector, delivery string
+	key                       seal.Key
+}
+
+func flowSensor(program string, to export) contestant {
 	return contestant{
-		name:    ourName,
+		name:    to.name,
 		version: []string{program, "version"},
 		command: func(j job) ([]string, error) {
 			config := j.path("sensor.toml")
-			if err := writeOurs(j, config); err != nil {
+			if err := writeOurs(j, config, to); err != nil {
 				return nil, err
 			}
 			if j.file != "" {
@@ -55,13 +75,9 @@ func ours(program string) contestant {
 	}
 }
 
-func writeOurs(j job, path string) error {
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
-		return err
-	}
+func writeOurs(j job, path string, to export) error {
 	key := j.path("bench.key")
-	if err := write(key, base64.URLEncoding.EncodeToString(secret)+"\n"); err != nil {
+	if err := write(key, to.key.Encode()+"\n"); err != nil {
 		return err
 	}
 	iface := j.iface
@@ -69,5 +85,5 @@ func writeOurs(j job, path string) error {
 		iface = "eth0" // a configuration names one, even to read files with
 	}
 	const defaultFlows = 1 << 20
-	return write(path, fmt.Sprintf(ourConfig, j.dir, iface, buffer, max(defaultFlows, j.flows), active, inactive, sinkAddress, key))
+	return write(path, fmt.Sprintf(ourConfig, j.dir, iface, buffer, max(defaultFlows, j.flows), active, inactive, to.collector, key, to.delivery))
 }

@@ -62,7 +62,7 @@ func (p *page) conditions(c conditions) {
 	p.printf("- live: tcpreplay at top speed over a veth cable between two namespaces, offloads off; %s\n", where)
 	p.printf("- CPU: user and system time of the program and its children by the kernel's account, over the packets that are in its flows; " +
 		"live from the first packet to the program's end, from files the whole life; all flows exported at the end\n")
-	p.printf("- flow-sensor: one worker, sealed datagrams to a UDP sink, sent once as the peers do; softflowd, pmacctd: NetFlow v9 to the same sink, in the "+
+	p.printf("- flow-sensor: one worker, sealed datagrams to a UDP sink, sent once as the peers do; acknowledged: as it is installed, to a collector's receiver whose every batch is durable at once; softflowd, pmacctd: NetFlow v9 to the same sink, in the "+
 		"clear; nfpcapd, argus: their own files. All: %d MiB of ring or buffer, tables large enough, active timeout %d s, inactive %d s "+
 		"(argus: its own)\n", buffer>>20, active, inactive)
 	p.printf("- captures by seed %d; live packets are whole, in files cut at %d octets. Crowds: small packets, evenly drawn flows, "+
@@ -169,7 +169,7 @@ func (e *entry) place() string {
 // peers lists who was raced against, in the order of their first race.
 func (b *book) peers() []string {
 	var peers []string
-	for _, name := range []string{"nfpcapd", "softflowd", "pmacctd", "argus"} {
+	for _, name := range []string{ackedName, "nfpcapd", "softflowd", "pmacctd", "argus"} {
 		raced := func(e *entry) bool { return len(e.rounds[name]) > 0 || e.failed[name] != nil }
 		if slices.ContainsFunc(b.entries, raced) {
 			peers = append(peers, name)
