@@ -11,8 +11,13 @@ import (
 	"flowsensor/internal/seal"
 )
 
-// tickEvery is how often the outbox looks for what is due.
-const tickEvery = 20 * time.Millisecond
+// How often the outbox looks for what is due: while something waits for its turn, while there are only answers to wait for, and
+// while there is nothing. Each tick wakes an idle process, and Go's scheduler with it.
+const (
+	tickEvery   = 20 * time.Millisecond
+	tickAnswers = 100 * time.Millisecond
+	tickIdle    = 500 * time.Millisecond
+)
 
 // silence is how long the end waits for a collector that says nothing, where a spool keeps what it does not take.
 const silence = 3 * time.Second
@@ -57,13 +62,49 @@ func (s *Sender) results() <-chan *spoolResult {
 	return s.packer.out.results()
 }
 
-// ticker drives the outbox; without one it stands still.
-func (s *Sender) ticker() *time.Ticker {
-	tick := time.NewTicker(tickEvery)
-	if s.packer.out == nil {
-		tick.Stop()
+// ticks drive the outbox; without one they stand still.
+type ticks struct {
+	*time.Ticker
+
+	out   *outbox
+	every time.Duration
+}
+
+func (s *Sender) ticks() *ticks {
+	t := &ticks{Ticker: time.NewTicker(tickEvery), out: s.packer.out, every: tickEvery}
+	if t.out == nil {
+		t.Stop()
 	}
-	return tick
+	return t
+}
+
+// adapt goes with what the outbox has to do. The sender calls it after everything that may have changed that.
+func (t *ticks) adapt() {
+	if t.out == nil {
+		return
+	}
+	every := tickEvery
+	switch {
+	case t.out.busy():
+	case t.out.awaiting():
+		every = max(min(tickAnswers, t.out.cfg.ResendAfter/10), tickEvery)
+	default:
+		every = tickIdle
+	}
+	if every != t.every {
+		t.every = every
+		t.Reset(every)
+	}
+}
+
+// busy reports whether there is something to do before an answer comes or a resend is due.
+func (o *outbox) busy() bool {
+	return len(o.waiting)+len(o.writing)+len(o.backlog)+o.onDisk > 0
+}
+
+// awaiting reports whether there is something to do later: to send it again, or to take it out of the spool.
+func (o *outbox) awaiting() bool {
+	return len(o.resends)+len(o.dels) > 0 || o.probe.skewed || o.probe.out
 }
 
 // turn sends what is due and has spooled what is old.
@@ -122,7 +163,7 @@ func (o *outbox) moved(now time.Time) {
 // drainAcknowledged sends what the Batchers still hand over, until everything is acknowledged, ctx ends, or a collector
 // is silent for long and there is a spool to keep the rest.
 func (s *Sender) drainAcknowledged(ctx context.Context) {
-	tick := s.ticker()
+	tick := s.ticks()
 	defer tick.Stop()
 	p, q := &s.packer, s.queue
 	began := time.Now()

@@ -174,7 +174,7 @@ func (s *Sender) loop(ctx context.Context) {
 	sending := context.WithoutCancel(ctx)
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
-	tick := s.ticker()
+	tick := s.ticks()
 	defer tick.Stop()
 	flush := time.NewTimer(time.Hour)
 	flush.Stop()
@@ -205,6 +205,7 @@ func (s *Sender) loop(ctx context.Context) {
 		case now := <-check.C:
 			s.check(sending, now)
 		}
+		tick.adapt()
 		if !armed && p.holds() {
 			armed = true
 			flush.Reset(hold(s.cfg.FlushInterval))
