@@ -44,7 +44,7 @@ type Stats struct {
 	Capturing bool
 	// Reopened is how often the sockets were opened again because the interface had been replaced.
 	Reopened uint64
-	// Down is for how long the link was not up; what passed then, no ring has received.
+	// Down is for how long the link was not up or no socket was bound to it; what passed then, no ring has received.
 	Down time.Duration
 	// Promiscuity is how many hold the interface promiscuous, as the kernel says.
 	Promiscuity int
@@ -71,11 +71,12 @@ func (t *Tap) state() Stats {
 		Interface: t.cfg.Interface, IfIndex: uint32(t.dev.index), LinkType: t.link, Engine: t.cfg.Engine, Sample: t.cfg.Sample, Link: t.dev.state,
 		Reopened: t.reopened, Down: t.down, Promiscuity: t.dev.promiscuity, Offloads: t.offloads, Capturing: t.attached, Segments: bool(t.vnet),
 	}
-	if t.dev.state != LinkUp {
-		s.Down += t.now().Sub(t.seen)
-	}
+	s.Down += t.blindLocked(t.now())
 	return s
 }
+
+// Up reports whether frames can come in: every ring has a socket, and the link a signal.
+func (s *Stats) Up() bool { return s.Capturing && s.Link == LinkUp }
 
 // InterfaceCounters are the interface's own counts since it exists: a cross-check of what the rings received, and the
 // place to see what was lost before a ring could count it. They belong to no sum, for they include what the filter drops,

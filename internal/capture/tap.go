@@ -170,7 +170,8 @@ func (t *Tap) install(group []engine, dev device, user *userFilter, holder *prom
 	for i, e := range group {
 		t.rings[i].install(e, user.link)
 	}
-	t.dev, t.link, t.user, t.holder, t.attached, t.seen = dev, user.link, user, holder, true, t.now()
+	t.countDownLocked() // to open them may have taken long
+	t.dev, t.link, t.user, t.holder, t.attached = dev, user.link, user, holder, true
 	t.offloads = t.ethtool.offloads(dev.name)
 	return nil
 }

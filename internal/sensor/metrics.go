@@ -3,7 +3,6 @@ package sensor
 import (
 	"slices"
 
-	"flowsensor/internal/capture"
 	"flowsensor/internal/export"
 	"flowsensor/internal/metrics"
 )
@@ -17,10 +16,10 @@ var metricDefs = []metrics.Def{
 	{Name: "ring_dropped_packets_total", Help: "Packets the ring had no room for.", Labels: []string{"iface"}},
 	{Name: "ring_discarded_packets_total", Help: "Packets left unread in a ring at its end.", Labels: []string{"iface"}},
 	{Name: "ring_freezes_total", Help: "Times a ring ran full.", Labels: []string{"iface"}},
-	{Name: "capture_up", Help: "Whether the interface is there and up.", Labels: []string{"iface"}},
+	{Name: "capture_up", Help: "Whether the interface is captured on: it is there, set up, and has a signal.", Labels: []string{"iface"}},
 	{Name: "capture_sample", Help: "One packet in so many is captured; 1 is all.", Labels: []string{"iface"}},
 	{Name: "capture_reopened_total", Help: "Times the rings were opened anew because the interface was made anew.", Labels: []string{"iface"}},
-	{Name: "capture_down_seconds_total", Help: "Time without a capture because the interface was down or gone.", Labels: []string{"iface"}},
+	{Name: "capture_down_seconds_total", Help: "Time without a capture: the interface was down, without a signal, gone, or not yet open again.", Labels: []string{"iface"}},
 	{Name: "read_packets_total", Help: "Packets read from the rings, merged ones as one."},
 	{Name: "read_bytes_total", Help: "Bytes read: IP lengths, for refused frames their length on the wire."},
 	{Name: "gso_extra_packets_total", Help: "Packets that merged frames stand for beyond the one read."},
@@ -83,7 +82,7 @@ func (s *Service) readMetrics(put metrics.Put) {
 	for _, tap := range s.pipeline.taps {
 		t := tap.Stats()
 		up := 0.0
-		if t.Capturing && t.Link != capture.LinkDown {
+		if t.Up() {
 			up = 1
 		}
 		put("received_packets_total", float64(t.Received), t.Interface)
