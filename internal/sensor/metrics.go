@@ -16,6 +16,7 @@ var metricDefs = []metrics.Def{
 	{Name: "ring_dropped_packets_total", Help: "Packets the ring had no room for.", Labels: []string{"iface"}},
 	{Name: "ring_discarded_packets_total", Help: "Packets left unread in a ring at its end.", Labels: []string{"iface"}},
 	{Name: "ring_freezes_total", Help: "Times a ring ran full.", Labels: []string{"iface"}},
+	{Name: "ring_count_errors_total", Help: "Times the kernel would not say what a ring received and dropped.", Labels: []string{"iface"}},
 	{Name: "capture_up", Help: "Whether the interface is captured on: it is there, set up, and has a signal.", Labels: []string{"iface"}},
 	{Name: "capture_sample", Help: "One packet in so many is captured; 1 is all.", Labels: []string{"iface"}},
 	{Name: "capture_reopened_total", Help: "Times the rings were opened anew because the interface was made anew.", Labels: []string{"iface"}},
@@ -75,6 +76,13 @@ var metricDefs = []metrics.Def{
 	{Name: "route_failures_total", Help: "Times the routes could not be read."},
 	{Name: "routes_refused_total", Help: "Routes for which there was no room."},
 	{Name: "export_send_errors_total", Help: "Failed sends, whether or not the next try went through."},
+	{Name: "export_congested_total", Help: "Times the sender had to wait for the kernel to take a datagram."},
+	{Name: "export_too_big_total", Help: "Datagrams made anew, shorter, because the path takes no longer ones."},
+	{Name: "export_max_datagram_bytes", Help: "Longest UDP payload that is sent now: max_datagram, or what the path takes."},
+	{Name: "export_moves_total", Help: "Times the socket was replaced because the collector's or the sensor's address changed."},
+	{Name: "export_resolve_failures_total", Help: "Failed look-ups of the collector's name."},
+	{Name: "export_stamp_lead_seconds", Help: "How far point times run ahead of the clock: it is behind that of an earlier run."},
+	{Name: "state_failures_total", Help: "Failed writes of the state file."},
 }
 
 // readMetrics reads every metric; any goroutine may call it.
@@ -89,6 +97,7 @@ func (s *Service) readMetrics(put metrics.Put) {
 		put("ring_dropped_packets_total", float64(t.Dropped), t.Interface)
 		put("ring_discarded_packets_total", float64(t.Discarded), t.Interface)
 		put("ring_freezes_total", float64(t.Freezes), t.Interface)
+		put("ring_count_errors_total", float64(t.CountErrors), t.Interface)
 		put("capture_up", up, t.Interface)
 		put("capture_sample", float64(t.Sample), t.Interface)
 		put("capture_reopened_total", float64(t.Reopened), t.Interface)
@@ -168,4 +177,11 @@ func readExport(x export.Stats, put metrics.Put) {
 	put("export_queue_capacity", float64(x.QueueCapacity))
 	put("export_refused_total", float64(x.Refused))
 	put("export_send_errors_total", float64(x.SendErrors))
+	put("export_congested_total", float64(x.Congested))
+	put("export_too_big_total", float64(x.TooBig))
+	put("export_max_datagram_bytes", float64(x.MaxDatagram))
+	put("export_moves_total", float64(x.Moves))
+	put("export_resolve_failures_total", float64(x.ResolveFails))
+	put("export_stamp_lead_seconds", x.StampLead.Seconds())
+	put("state_failures_total", float64(x.StateFails))
 }
