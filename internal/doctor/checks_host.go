@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"flowsensor/internal/capture"
 	"flowsensor/internal/config"
 )
 
@@ -68,9 +69,9 @@ func checkKernel(_ context.Context, p *patient) []Result {
 	}
 	results := []Result{well("Linux %s counts merged packets by their segments", release)}
 	switch {
-	case !atLeast(release, 4, 3): // PACKET_FANOUT_CBPF; TPACKET_V3 came with 3.2
+	case !capture.ReleaseAtLeast(release, 4, 3): // PACKET_FANOUT_CBPF; TPACKET_V3 came with 3.2
 		results[0] = problem("Linux %s lacks what the capture needs", release).do("run Linux 4.18 or later")
-	case !atLeast(release, 6, 2):
+	case !capture.ReleaseAtLeast(release, 6, 2):
 		results[0] = well("Linux %s; merged packets (GRO) are counted by their segments from 6.2 on", release)
 	}
 	features, err := p.Features()

@@ -233,7 +233,7 @@ func TestSick(t *testing.T) {
 		"small mtu":         {func(b *box) { b.interfaces[0].MTU = 1400 }, "mtu", doctor.Warning, "mtu 1500"},
 		"one queue":         {func(b *box) { b.cards[0].Queues = 1 }, "queues", doctor.Warning, "ethtool -L eth1 combined 2"},
 		"no queues known":   {func(b *box) { b.cards[0].Queues = 0 }, "queues", doctor.Skipped, "does not tell"},
-		"queues by qm":      {func(b *box) { b.set(`"hash"`, `"qm"`); b.cards[0].Queues = 1 }, "queues", doctor.Warning, "some workers get nothing"},
+		"queues by qm":      {func(b *box) { b.set(`"hash"`, `"qm"`); b.cards[0].Queues = 1 }, "queues", doctor.Warning, `fanout = "flow"`},
 		"uneven queues":     {func(b *box) { b.set(`"hash"`, `"qm"`); b.cards[0].Queues = 3 }, "queues", doctor.Warning, "evenly"},
 		"interrupts": {func(b *box) {
 			for _, n := range []string{"31", "32"} {
