@@ -152,7 +152,7 @@ func checkMemory(_ context.Context, p *patient) []Result {
 	case rings > available/ringShare:
 		return []Result{problem("%s: the rings may take a quarter of the %s that is available", text, mebi(available)).do("make ring_size or workers smaller, or add memory")}
 	case tables > available/tableShare:
-		return []Result{problem("%s: the tables may take half of the %s that is available", text, mebi(available)).do("make max_flows smaller, or add memory")}
+		return []Result{problem("%s: the tables, with the queue to the sender, may take half of the %s that is available", text, mebi(available)).do("make max_flows or export.queue smaller, or add memory")}
 	case rings+tables > available/2:
 		return []Result{warning("%s take more than half of the %s that is available", text, mebi(available)).do("watch the memory, or make ring_size or max_flows smaller")}
 	}
