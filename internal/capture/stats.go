@@ -12,7 +12,7 @@ import (
 type RingStats struct {
 	Received  uint64 // by the kernel's own count: what the filter let through, the dropped ones included
 	Walked    uint64 // frames handed to visit
-	Dropped   uint64 // the ring was full
+	Dropped   uint64 // the ring was full; few are what the kernel could not describe, see vnet.go
 	Discarded uint64 // left in the ring by a Close without StopTraffic and Walk to the end
 	Freezes   uint64 // how often the ring became full
 	Losing    uint64 // blocks that the kernel closed while it was dropping
