@@ -116,7 +116,7 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 		doc.Checkf("capture.block_size", "%s: want a power of two from %s to 16MiB", c.BlockSize, config.Size(page))
 	case c.RingSize.Int() < 2*block || c.RingSize.Int()%block != 0:
 		doc.Checkf("capture.ring_size", "%s: want a multiple of block_size (%s), two blocks at least", c.RingSize, c.BlockSize)
-	case c.RingSize.Int() > capture.MaxRingSize:
+	case c.RingSize > capture.MaxRingSize:
 		doc.Checkf("capture.ring_size", "%s: want less than 4GiB, which is the most of one worker: more workers have more", c.RingSize)
 	}
 }
