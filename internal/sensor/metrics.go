@@ -17,6 +17,7 @@ var metricDefs = []metrics.Def{
 	{Name: "ring_discarded_packets_total", Help: "Packets left unread in a ring at its end.", Labels: []string{"iface"}},
 	{Name: "ring_freezes_total", Help: "Times a ring ran full.", Labels: []string{"iface"}},
 	{Name: "ring_count_errors_total", Help: "Times the kernel would not say what a ring received and dropped.", Labels: []string{"iface"}},
+	{Name: "interface_lost_packets_total", Help: "Packets that the interface lost before a ring could count them, since it was made, by the kernel's counter.", Labels: []string{"iface", "counter"}},
 	{Name: "capture_up", Help: "Whether the interface is captured on: it is there, set up, and has a signal.", Labels: []string{"iface"}},
 	{Name: "capture_sample", Help: "One packet in so many is captured; 1 is all.", Labels: []string{"iface"}},
 	{Name: "capture_reopened_total", Help: "Times the rings were opened anew because the interface was made anew.", Labels: []string{"iface"}},
@@ -102,6 +103,12 @@ func (s *Service) readMetrics(put metrics.Put) {
 		put("capture_sample", float64(t.Sample), t.Interface)
 		put("capture_reopened_total", float64(t.Reopened), t.Interface)
 		put("capture_down_seconds_total", t.Down.Seconds(), t.Interface)
+		if n, err := tap.Counters(); err == nil { // else it is gone, as capture_up says
+			put("interface_lost_packets_total", float64(n.RxErrors), t.Interface, "rx_errors")
+			put("interface_lost_packets_total", float64(n.RxDropped), t.Interface, "rx_dropped")
+			put("interface_lost_packets_total", float64(n.RxMissed), t.Interface, "rx_missed_errors")
+			put("interface_lost_packets_total", float64(n.RxFIFO), t.Interface, "rx_fifo_errors")
+		}
 	}
 	l := s.Ledger()
 	put("read_packets_total", float64(l.Packets.Read))
