@@ -94,3 +94,39 @@ func remount(t *testing.T, dir string, flags uintptr) {
 		t.Fatal(err)
 	}
 }
+
+// A spool that is left alone since its configuration was changed is told of, and kept.
+func TestSpoolLeftBehindIsTold(t *testing.T) {
+	key, dir := newKey(t), t.TempDir()
+	f := newFar(t, key)
+	f.stop()
+	cfg := spooling(f.addr.String(), key, dir)
+	s, kill := begin(t, cfg)
+	b := s.Batcher("eth0")
+	added := feed(b, 0, 3000)
+	b.Close()
+	eventually(t, "all of it in the spool", func() bool { st := s.Stats(); return st.SpoolBatches > 0 && settledOnDisk(st) })
+	kill()
+	const told = "a spool holds batches that are not sent"
+	for name, change := range map[string]func(*export.Config){
+		"sent once": func(c *export.Config) { c.Delivery = export.FireAndForget },
+		"no spool":  func(c *export.Config) { c.SpoolSize = 0 },
+	} {
+		other, log := cfg, &syncBuffer{}
+		change(&other)
+		if err := newSenderLogged(t, other, log).Close(); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(log.String(), told) || !strings.Contains(log.String(), "records=3000") {
+			t.Errorf("%s:\n%s", name, log.String())
+		}
+	}
+	f.start()
+	log := &syncBuffer{}
+	again := runLogged(t, cfg, log)
+	eventuallyIn(t, 10*time.Second, "delivery of what was spooled", func() bool { return again.Stats().Acked == added })
+	again.drain(t)
+	if strings.Contains(log.String(), told) {
+		t.Error(log.String())
+	}
+}
