@@ -268,6 +268,9 @@ func TestInterfaceIsRenamed(t *testing.T) {
 		if s := tap.Stats(); s.Reopened != 0 || !s.Capturing {
 			t.Errorf("%+v", s)
 		}
+		if c, err := tap.Counters(); err != nil || c.RxPackets == 0 {
+			t.Errorf("%+v, %v", c, err)
+		}
 		ip(t, t.link.Capture, "link add eth0 type veth peer name gen0", "link set gen0 up", "link set eth0 up")
 		eventually(t, func() bool { s := tap.Stats(); return s.Reopened == 1 && s.Capturing && s.Link == capture.LinkUp })
 		send(t, out, numbered(t.link.Generator, t.link.Capture, 2)) // to the one that lost the name

@@ -89,9 +89,24 @@ type InterfaceCounters struct {
 	RxFIFO    uint64 // overruns of the card's FIFO
 }
 
+// captured looks up the interface that is captured on: that of the name, or the one that had it and was renamed.
+func (t *Tap) captured() (device, error) {
+	t.mu.Lock()
+	renamed, index := t.attached && t.renamed, t.dev.index
+	t.mu.Unlock()
+	if !renamed {
+		return lookUp(t.handle, t.cfg.Interface)
+	}
+	link, err := t.handle.LinkByIndex(index)
+	if err != nil {
+		return device{}, fmt.Errorf("look up interface %d: %w", index, err)
+	}
+	return deviceOf(link.Attrs()), nil
+}
+
 // Counters reads the interface's counters now, as /sys/class/net/NAME/statistics has them.
 func (t *Tap) Counters() (InterfaceCounters, error) {
-	dev, err := lookUp(t.handle, t.cfg.Interface)
+	dev, err := t.captured()
 	if err != nil {
 		return InterfaceCounters{}, fmt.Errorf("counters of %s: %w", t.cfg.Interface, err)
 	}
