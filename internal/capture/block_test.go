@@ -163,7 +163,7 @@ func TestReleaseAtLeast(t *testing.T) {
 	for release, want := range map[string]bool{
 		"6.2.0": true, "6.2": true, "6.18.44-fc": true, "10.0.1": true, "6.1.0-28-amd64": false, "5.19.0": false, "": false, "x": false,
 	} {
-		if releaseAtLeast(release, 6, 2) != want {
+		if ReleaseAtLeast(release, 6, 2) != want {
 			t.Errorf("%q", release)
 		}
 	}

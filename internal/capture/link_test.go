@@ -50,6 +50,59 @@ func linkDownAndUp(t rig) {
 	}
 }
 
+// A port whose cable is out is set up all the same, and receives nothing.
+func TestNoSignalIsNotUp(t *testing.T) {
+	l := testnet.NewLink(t, testnet.Config{})
+	tap := open(t, l.Capture, capture.Config{Interface: "eth0", RingSize: 1 << 20})
+	up := func() bool { s := tap.Stats(); return s.Up() }
+	if !up() {
+		t.Errorf("%+v", tap.Stats())
+	}
+	if err := l.Generator.Down(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return tap.Stats().Link == capture.LinkNoCarrier })
+	if up() {
+		t.Error("up without a signal")
+	}
+	if err := l.Generator.Up(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, up)
+}
+
+// While an interface that was made again is not open yet, nothing is received though its link is up: here because a reader
+// has not come round to closing its old socket.
+func TestTimeUntilItIsOpenAgainIsDown(t *testing.T) {
+	l := testnet.NewLink(t, testnet.Config{})
+	tap := open(t, l.Capture, capture.Config{Interface: "eth0", RingSize: 1 << 20})
+	if err := l.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return tap.Stats().Link == capture.LinkMissing })
+	if err := l.Create(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return tap.Stats().Link == capture.LinkUp })
+	before := tap.Stats()
+	if before.Capturing || before.Up() {
+		t.Fatalf("%+v", before)
+	}
+	const while = 500 * time.Millisecond
+	time.Sleep(while)
+	if grown := tap.Stats().Down - before.Down; grown < while {
+		t.Errorf("down for %v in %v without a socket", grown, while)
+	}
+	r := read(tap)
+	eventually(t, func() bool { s := tap.Stats(); return s.Up() })
+	after := tap.Stats().Down
+	time.Sleep(100 * time.Millisecond)
+	if now := tap.Stats().Down; now != after || now < before.Down+while {
+		t.Errorf("down for %v, then %v", after, now)
+	}
+	r.stop(t)
+}
+
 // checkCalm looks at idle readers for a second. Two of them that wait 100 ms each time walk 20 times; one that spins walks
 // a million times and takes a second of CPU.
 func (r *readers) checkCalm(tb testing.TB, when string) {
@@ -214,6 +267,9 @@ func TestInterfaceIsRenamed(t *testing.T) {
 		r.await(t, 1)
 		if s := tap.Stats(); s.Reopened != 0 || !s.Capturing {
 			t.Errorf("%+v", s)
+		}
+		if c, err := tap.Counters(); err != nil || c.RxPackets == 0 {
+			t.Errorf("%+v, %v", c, err)
 		}
 		ip(t, t.link.Capture, "link add eth0 type veth peer name gen0", "link set gen0 up", "link set eth0 up")
 		eventually(t, func() bool { s := tap.Stats(); return s.Reopened == 1 && s.Capturing && s.Link == capture.LinkUp })

@@ -12,7 +12,7 @@ import (
 type RingStats struct {
 	Received  uint64 // by the kernel's own count: what the filter let through, the dropped ones included
 	Walked    uint64 // frames handed to visit
-	Dropped   uint64 // the ring was full
+	Dropped   uint64 // the ring was full; few are what the kernel could not describe, see vnet.go
 	Discarded uint64 // left in the ring by a Close without StopTraffic and Walk to the end
 	Freezes   uint64 // how often the ring became full
 	Losing    uint64 // blocks that the kernel closed while it was dropping
@@ -44,7 +44,7 @@ type Stats struct {
 	Capturing bool
 	// Reopened is how often the sockets were opened again because the interface had been replaced.
 	Reopened uint64
-	// Down is for how long the link was not up; what passed then, no ring has received.
+	// Down is for how long the link was not up or no socket was bound to it; what passed then, no ring has received.
 	Down time.Duration
 	// Promiscuity is how many hold the interface promiscuous, as the kernel says.
 	Promiscuity int
@@ -71,11 +71,12 @@ func (t *Tap) state() Stats {
 		Interface: t.cfg.Interface, IfIndex: uint32(t.dev.index), LinkType: t.link, Engine: t.cfg.Engine, Sample: t.cfg.Sample, Link: t.dev.state,
 		Reopened: t.reopened, Down: t.down, Promiscuity: t.dev.promiscuity, Offloads: t.offloads, Capturing: t.attached, Segments: bool(t.vnet),
 	}
-	if t.dev.state != LinkUp {
-		s.Down += t.now().Sub(t.seen)
-	}
+	s.Down += t.blindLocked(t.now())
 	return s
 }
+
+// Up reports whether frames can come in: every ring has a socket, and the link a signal.
+func (s *Stats) Up() bool { return s.Capturing && s.Link == LinkUp }
 
 // InterfaceCounters are the interface's own counts since it exists: a cross-check of what the rings received, and the
 // place to see what was lost before a ring could count it. They belong to no sum, for they include what the filter drops,
@@ -88,9 +89,24 @@ type InterfaceCounters struct {
 	RxFIFO    uint64 // overruns of the card's FIFO
 }
 
+// captured looks up the interface that is captured on: that of the name, or the one that had it and was renamed.
+func (t *Tap) captured() (device, error) {
+	t.mu.Lock()
+	renamed, index := t.attached && t.renamed, t.dev.index
+	t.mu.Unlock()
+	if !renamed {
+		return lookUp(t.handle, t.cfg.Interface)
+	}
+	link, err := t.handle.LinkByIndex(index)
+	if err != nil {
+		return device{}, fmt.Errorf("look up interface %d: %w", index, err)
+	}
+	return deviceOf(link.Attrs()), nil
+}
+
 // Counters reads the interface's counters now, as /sys/class/net/NAME/statistics has them.
 func (t *Tap) Counters() (InterfaceCounters, error) {
-	dev, err := lookUp(t.handle, t.cfg.Interface)
+	dev, err := t.captured()
 	if err != nil {
 		return InterfaceCounters{}, fmt.Errorf("counters of %s: %w", t.cfg.Interface, err)
 	}

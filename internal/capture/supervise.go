@@ -112,11 +112,7 @@ func (t *Tap) look(ctx context.Context) {
 func (t *Tap) note(dev device) (attached, lost bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	if t.dev.state != LinkUp {
-		t.down += now.Sub(t.seen)
-	}
-	t.seen = now
+	t.countDownLocked()
 	before := t.dev
 	if t.attached {
 		dev, lost = t.compareLocked(dev)
@@ -132,6 +128,22 @@ func (t *Tap) note(dev device) (attached, lost bool) {
 		t.log.Info("link state changed", "link", t.dev.state, "was", before.state)
 	}
 	return t.attached, lost
+}
+
+// countDownLocked adds the time since the last look to the time without a capture, where it was that.
+func (t *Tap) countDownLocked() {
+	now := t.now()
+	t.down += t.blindLocked(now)
+	t.seen = now
+}
+
+// blindLocked is how long nothing was received since the last look.
+func (t *Tap) blindLocked(now time.Time) time.Duration {
+	unbound := !t.attached && !t.stopped
+	if t.seen.IsZero() || t.dev.state == LinkUp && !unbound {
+		return 0
+	}
+	return now.Sub(t.seen)
 }
 
 // compareLocked says whether the rings have lost their interface, and gives the state of the one they are bound to.

@@ -50,7 +50,8 @@ type Tap struct {
 }
 
 // Open starts capturing on an interface, or does nothing at all. It refuses rings that the memory does not bear; the rings
-// of several interfaces together are for CheckMemory. An interface that is down is no error. The context bounds Open,
+// of several interfaces together are for CheckMemory. An interface that is down is no error, unless there are several workers and
+// the kernel is of those that take only interfaces which are up into a fanout group. The context bounds Open,
 // not the tap. A nil logger logs nothing.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Tap, error) {
 	if err := cfg.Validate(); err != nil {
@@ -170,7 +171,8 @@ func (t *Tap) install(group []engine, dev device, user *userFilter, holder *prom
 	for i, e := range group {
 		t.rings[i].install(e, user.link)
 	}
-	t.dev, t.link, t.user, t.holder, t.attached, t.seen = dev, user.link, user, holder, true, t.now()
+	t.countDownLocked() // to open them may have taken long
+	t.dev, t.link, t.user, t.holder, t.attached = dev, user.link, user, holder, true
 	t.offloads = t.ethtool.offloads(dev.name)
 	return nil
 }

@@ -35,11 +35,11 @@ func vnetFor(e Engine) vnetPolicy {
 	if e != EngineRing || unix.Uname(&name) != nil {
 		return false
 	}
-	return vnetPolicy(releaseAtLeast(unix.ByteSliceToString(name.Release[:]), 6, 2))
+	return vnetPolicy(ReleaseAtLeast(unix.ByteSliceToString(name.Release[:]), 6, 2))
 }
 
-// releaseAtLeast compares a kernel release, such as "6.1.0-28-amd64".
-func releaseAtLeast(release string, major, minor int) bool {
+// ReleaseAtLeast compares a kernel release, such as "6.1.0-28-amd64". One that cannot be read is older.
+func ReleaseAtLeast(release string, major, minor int) bool {
 	var a, b int
 	if n, err := fmt.Sscanf(release, "%d.%d", &a, &b); n != 2 || err != nil {
 		return false

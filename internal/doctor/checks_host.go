@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"flowsensor/internal/capture"
 	"flowsensor/internal/config"
 )
 
@@ -68,9 +69,9 @@ func checkKernel(_ context.Context, p *patient) []Result {
 	}
 	results := []Result{well("Linux %s counts merged packets by their segments", release)}
 	switch {
-	case !atLeast(release, 4, 3): // PACKET_FANOUT_CBPF; TPACKET_V3 came with 3.2
+	case !capture.ReleaseAtLeast(release, 4, 3): // PACKET_FANOUT_CBPF; TPACKET_V3 came with 3.2
 		results[0] = problem("Linux %s lacks what the capture needs", release).do("run Linux 4.18 or later")
-	case !atLeast(release, 6, 2):
+	case !capture.ReleaseAtLeast(release, 6, 2):
 		results[0] = well("Linux %s; merged packets (GRO) are counted by their segments from 6.2 on", release)
 	}
 	features, err := p.Features()
@@ -151,7 +152,7 @@ func checkMemory(_ context.Context, p *patient) []Result {
 	case rings > available/ringShare:
 		return []Result{problem("%s: the rings may take a quarter of the %s that is available", text, mebi(available)).do("make ring_size or workers smaller, or add memory")}
 	case tables > available/tableShare:
-		return []Result{problem("%s: the tables may take half of the %s that is available", text, mebi(available)).do("make max_flows smaller, or add memory")}
+		return []Result{problem("%s: the tables, with the queue to the sender, may take half of the %s that is available", text, mebi(available)).do("make max_flows or export.queue smaller, or add memory")}
 	case rings+tables > available/2:
 		return []Result{warning("%s take more than half of the %s that is available", text, mebi(available)).do("watch the memory, or make ring_size or max_flows smaller")}
 	}

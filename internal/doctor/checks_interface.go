@@ -60,7 +60,7 @@ func checkOffloads(p *patient, in capture.Interface, _ sensor.InterfaceConfig) [
 		return r
 	}
 	release, err := p.Kernel()
-	corrects := err == nil && p.config.Capture.Engine == capture.EngineRing && atLeast(release, 6, 2)
+	corrects := err == nil && p.config.Capture.Engine == capture.EngineRing && capture.ReleaseAtLeast(release, 6, 2)
 	remedy := "before each start, as in examples/offloads.conf of the package's documents: " + in.Offloads.Remedy(in.Name)
 	switch {
 	case !in.Offloads.Merging():
@@ -74,15 +74,6 @@ func checkOffloads(p *patient, in capture.Interface, _ sensor.InterfaceConfig) [
 			do(`set engine = "ring" on Linux 6.2 or later, or %s`, remedy)}
 	}
 	return []Result{warning("GRO merges packets, and before Linux 6.2 nothing tells of how many").do("%s", remedy)}
-}
-
-// atLeast compares a kernel's release.
-func atLeast(release string, major, minor int) bool {
-	var a, b int
-	if n, err := fmt.Sscanf(release, "%d.%d", &a, &b); n != 2 || err != nil {
-		return false
-	}
-	return a > major || a == major && b >= minor
 }
 
 // usualMTU is Ethernet's.
@@ -117,7 +108,7 @@ func checkQueues(p *patient, in capture.Interface, ic sensor.InterfaceConfig) []
 	text := fmt.Sprintf("receive queues: %d, workers: %d, fanout by %s", card.Queues, workers, p.config.Capture.Fanout)
 	switch {
 	case p.config.Capture.Fanout == capture.FanoutQueue && card.Queues < workers:
-		return []Result{warning("%s: some workers get nothing", text).do(`take workers = %d, or fanout = "hash"`, card.Queues)}
+		return []Result{warning("%s: some workers get nothing", text).do(`take workers = %d, or fanout = "flow"`, card.Queues)}
 	case p.config.Capture.Fanout == capture.FanoutQueue && card.Queues%workers != 0:
 		return []Result{warning("%s: they do not divide evenly", text).do("take as many workers as queues: ethtool -L %s combined %d", in.Name, workers)}
 	case card.Queues == 1 && workers > 1:

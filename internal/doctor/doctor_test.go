@@ -233,7 +233,7 @@ func TestSick(t *testing.T) {
 		"small mtu":         {func(b *box) { b.interfaces[0].MTU = 1400 }, "mtu", doctor.Warning, "mtu 1500"},
 		"one queue":         {func(b *box) { b.cards[0].Queues = 1 }, "queues", doctor.Warning, "ethtool -L eth1 combined 2"},
 		"no queues known":   {func(b *box) { b.cards[0].Queues = 0 }, "queues", doctor.Skipped, "does not tell"},
-		"queues by qm":      {func(b *box) { b.set(`"hash"`, `"qm"`); b.cards[0].Queues = 1 }, "queues", doctor.Warning, "some workers get nothing"},
+		"queues by qm":      {func(b *box) { b.set(`"hash"`, `"qm"`); b.cards[0].Queues = 1 }, "queues", doctor.Warning, `fanout = "flow"`},
 		"uneven queues":     {func(b *box) { b.set(`"hash"`, `"qm"`); b.cards[0].Queues = 3 }, "queues", doctor.Warning, "evenly"},
 		"interrupts": {func(b *box) {
 			for _, n := range []string{"31", "32"} {
@@ -259,6 +259,7 @@ func TestSick(t *testing.T) {
 		"backlog unreadable": {func(b *box) { b.files["/proc/net/softnet_stat"] = "x y z\n" }, "backlog", doctor.Skipped, "cannot be read"},
 		"rings too large":    {func(b *box) { b.memory = 256 << 20 }, "memory", doctor.Problem, "ring_size"},
 		"tables too large":   {func(b *box) { b.set("[export]", "[flows]\nmax_flows = 16777216\n[export]"); b.memory = 2 << 30 }, "memory", doctor.Problem, "max_flows"},
+		"queue too large":    {func(b *box) { b.set("[export]", "[export]\nqueue = 65536"); b.memory = 4 << 30 }, "memory", doctor.Problem, "export.queue"},
 		"memory is tight":    {func(b *box) { b.set("[export]", "[flows]\nmax_flows = 2097152\n[export]"); b.memory = 400 << 20 }, "memory", doctor.Warning, "more than half"},
 		"no key":             {func(b *box) { _ = os.Remove(key(b)) }, "key", doctor.Problem, "keygen"},
 		"key for everyone":   {func(b *box) { _ = os.Chmod(key(b), 0o644) }, "key", doctor.Problem, "chmod 0640"},

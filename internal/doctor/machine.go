@@ -206,7 +206,7 @@ func (m *Machine) Wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// nobodysProtocol is ETH_P_LOOPBACK, which nobody sends: a socket of it joins a fanout group and receives nothing.
+// nobodysProtocol is ETH_P_LOOP, which nobody sends: a socket of it joins a fanout group and receives nothing.
 const nobodysProtocol = 0x0060
 
 // Features implements Box. The sockets receive nothing and are gone when it returns.

@@ -74,7 +74,8 @@ func TestAnswersSentOnce(t *testing.T) {
 	in := newSink(t, "127.0.0.1:0")
 	cfg := config(in.addr.String(), key)
 	cfg.MaxDatagram = 700
-	s := run(t, cfg)
+	log := &syncBuffer{}
+	s := runLogged(t, cfg, log)
 	b := s.Batcher("eth0")
 	b.WaitForRoom(t.Context())
 	added := feedBoth(b, 300)
@@ -92,6 +93,11 @@ func TestAnswersSentOnce(t *testing.T) {
 	checkLedger(t, stats, added)
 	if stats.Dropped[export.MessageSize].Answers != 1 || stats.Dropped[export.InvalidRecord].Answers != 1 || stats.Sent.Answers != 600 {
 		t.Errorf("sent %+v, dropped %+v", stats.Sent, stats.Dropped)
+	}
+	for _, reason := range []export.Reason{export.MessageSize, export.InvalidRecord} {
+		if want := "reason=" + reason.String() + " records=0 packets=0 bytes=0 dns_answers=1"; !strings.Contains(log.String(), want) {
+			t.Errorf("%q is not in the log:\n%s", want, log.String())
+		}
 	}
 	answers, records := 0, 0
 	for i, a := range open(t, in.wait(t, stats.Datagrams), key) {

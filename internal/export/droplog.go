@@ -35,14 +35,17 @@ func (d *dropLog) last() {
 func (d *dropLog) tell(r Reason) bool {
 	lost := d.counters.dropped[r].load()
 	more := lost.Minus(d.told[r])
-	if more.Records == 0 {
+	if more.Records == 0 && more.Answers == 0 {
 		return false
 	}
 	d.told[r] = lost
 	args := []any{"reason", r, "records", more.Records, "packets", more.Packets, "bytes", more.Bytes}
+	if more.Answers > 0 {
+		args = append(args, "dns_answers", more.Answers)
+	}
 	if text := d.counters.lastError.Load(); text != nil && r != QueueFull {
 		args = append(args, "error", *text)
 	}
-	d.log.Warn("records dropped", args...)
+	d.log.Warn("records or DNS answers dropped", args...)
 	return true
 }

@@ -15,13 +15,10 @@ const jobPuts = 512
 // openOutbox opens the spool and gives the outbox what is in it.
 func openOutbox(cfg *Config, t *transmitter, boot uint64, log *slog.Logger) (*outbox, error) {
 	o := newOutbox(cfg, t, boot, log)
-	if cfg.Keeping != InStateDir || cfg.SpoolSize == 0 {
+	if !cfg.spools() {
 		return o, nil
 	}
-	dir := cfg.SpoolDir
-	if dir == "" {
-		dir = cfg.StateDir
-	}
+	dir := cfg.spoolDir()
 	if err := os.MkdirAll(dir, 0o700); err != nil { // flows lie there in the clear
 		return nil, fmt.Errorf("spool directory: %w", err)
 	}

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,13 @@ type chunk struct {
 	answers []flow.DNSAnswer // room for them is made when the first one comes
 	iface   string
 	sum     Amount
+}
+
+// QueueOctets is the memory that a queue of so many batches takes, all of it at the start, and the most that comes to it
+// where DNS is read, without the names.
+func QueueOctets(batches int) uint64 {
+	each := reflect.TypeFor[flow.Record]().Size() + reflect.TypeFor[flow.DNSAnswer]().Size()
+	return uint64(batches) * BatchRecords * uint64(each)
 }
 
 // queue is the bounded hand-over from the workers to the sender. As many chunks circulate as it has places, and each

@@ -86,6 +86,7 @@ func NewSender(cfg Config, log *slog.Logger) (_ *Sender, err error) {
 			return nil, errors.Join(fmt.Errorf("export: %w", err), l.close(), stamps.close())
 		}
 	}
+	cfg.tellOfSpool(log)
 	s.use(l)
 	return s, nil
 }

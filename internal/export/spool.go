@@ -10,9 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"flowsensor/internal/wire"
 )
@@ -126,8 +129,8 @@ func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, e
 	if errors.Is(err, ErrFormat) {
 		return nil, nil, err
 	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("spool %s: %w (the sensor's user must be able to write there)", s.path, err)
+	if err := s.notDamage(err); err != nil {
+		return nil, nil, err
 	}
 	aside := s.path + ".damaged"
 	if err := os.Rename(s.path, aside); err != nil {
@@ -139,6 +142,26 @@ func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, e
 		return nil, nil, fmt.Errorf("spool %s: %w", s.path, err)
 	}
 	return s, sent, nil
+}
+
+// elsewhere are errors of the machine, after which nothing is known against the file.
+var elsewhere = []error{
+	unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ENOLCK, unix.EOPNOTSUPP,
+}
+
+// notDamage gives the error to end with where it is no fault of the file's that it does not open: to set it aside then would
+// lose what is in it. Otherwise it is nil.
+func (s *spool) notDamage(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("spool %s: %w (the sensor's user must be able to write there)", s.path, err)
+	case errors.Is(err, bbolterrors.ErrTimeout): // of waiting for its lock
+		return fmt.Errorf("spool %s: in use by another running sensor: give each its own spool_dir", s.path)
+	case slices.ContainsFunc(elsewhere, func(e error) bool { return errors.Is(err, e) }):
+		return fmt.Errorf("spool %s: %w: mend that, the batches in the file are kept", s.path, err)
+	default:
+		return nil
+	}
 }
 
 func (s *spool) open() (sent []spoolSent, err error) {

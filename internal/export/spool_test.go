@@ -265,18 +265,7 @@ func TestDamagedSpool(t *testing.T) {
 // TestDiskFull: a spool on a full disk gives up the oldest, what is in memory goes on, and the ledger holds.
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m,mode=0700"); err != nil {
-		const remedy = "needs root (CAP_SYS_ADMIN) to mount a small tmpfs; run the tests with sudo"
-		if os.Getenv("FLOWSENSOR_CI") == "1" || !errors.Is(err, unix.EPERM) {
-			t.Fatalf("%s: %v", remedy, err)
-		}
-		t.Skip(remedy)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	smallDisk(t, dir)
 	key := newKey(t)
 	f := newFar(t, key)
 	f.stop()
@@ -311,4 +300,21 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("stored %+v + dropped %+v, added %+v", f.has(), stats.Dropped, added)
 	}
 	t.Logf("dropped %+v of %+v, %d failures", stats.Dropped, added, stats.SpoolFails)
+}
+
+// smallDisk mounts one of 2 MiB on a directory.
+func smallDisk(t *testing.T, dir string) {
+	t.Helper()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m,mode=0700"); err != nil {
+		const remedy = "needs root (CAP_SYS_ADMIN) to mount a small tmpfs; run the tests with sudo"
+		if os.Getenv("FLOWSENSOR_CI") == "1" || !errors.Is(err, unix.EPERM) {
+			t.Fatalf("%s: %v", remedy, err)
+		}
+		t.Skip(remedy)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
 }

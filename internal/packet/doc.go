@@ -16,8 +16,8 @@
 // has the ports 0. The outermost IP header counts: what a tunnel carries is not looked at.
 //
 // The octets are the IP header's own length field (IPv6: 40 + payload length, or the jumbo payload option), whatever was
-// captured. Where the field is 0 because a network card was to cut the segments, they are those of the frame without its
-// link headers.
+// captured. Where the field is 0 because a network card was to cut the segments, and where the option says more than the
+// frame had, they are those of the frame without its link headers.
 //
 // Fragments count for what they carry. A first fragment has the ports; later ones (RFC 791, RFC 8200 section 4.5) take ports
 // and protocol from the table where their first fragment was seen at most 30 s before, otherwise they have the ports 0. Each

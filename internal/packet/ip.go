@@ -73,12 +73,17 @@ func (d *Decoder) ipv6(p *flow.Packet, b []byte, wire int) Reason {
 
 // ipv6Length is the length of a packet whose payload length is 0: a jumbogram (RFC 2675), a header with nothing behind it,
 // or a segment that a network card was to cut or that the kernel merged to more than the field can hold; then nothing but
-// the frame tells. An empty packet in an Ethernet frame of the least size is not taken for the latter.
+// the frame tells. A jumbogram is no longer than its frame, whatever it says. An empty packet in an Ethernet frame of the least size is not taken for the latter.
 func (d *Decoder) ipv6Length(b []byte, wire int) int {
 	const leastPayload = 46 // of an Ethernet frame (IEEE 802.3 clause 3.2.8)
 	switch next := b[6]; {
 	case next == headerHopByHop:
-		return ipv6Header + jumboLength(b[ipv6Header:])
+		length := ipv6Header + jumboLength(b[ipv6Header:])
+		if length > wire { // of 32 bits: one small packet could claim 4 GiB of traffic
+			d.counters.note(NoteLengthFromFrame)
+			return wire
+		}
+		return length
 	case next == headerNone || wire <= leastPayload:
 		return ipv6Header
 	default:

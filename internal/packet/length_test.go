@@ -34,6 +34,8 @@ func TestLength(t *testing.T) {
 		{"IPv6 to be segmented", ip{version: 6, proto: 6, noLen: true}.inEthernet(tcpSYN, large), 0, 2060, true, true},
 		{"IPv6 beyond 64 KiB, cut", ip{version: 6, proto: 6, noLen: true}.inEthernet(tcpSYN), 80014, 80000, true, true},
 		{"IPv6 jumbogram", ip{version: 6, proto: 0, noLen: true, chain: jumbo(6, 70000)}.inEthernet(tcpSYN), 70054, 70040, true, false},
+		{"IPv6 jumbogram, cut", ip{version: 6, proto: 0, noLen: true, chain: jumbo(6, 1<<20)}.inEthernet(), 14 + 40 + 1<<20, 40 + 1<<20, false, false},
+		{"IPv6 jumbogram that says more than there is", ip{version: 6, proto: 0, noLen: true, chain: jumbo(6, 1<<32-1)}.inEthernet(tcpSYN), 0, 68, true, true},
 		{"IPv6 with nothing behind it", join(ip{version: 6, proto: 59, noLen: true}.inEthernet(), zeros(6)), 0, 40, false, false},
 		{"IPv6 empty in the least frame", join(ip{version: 6, proto: 6, noLen: true}.inEthernet(), zeros(6)), 0, 40, false, false},
 		{"IPv6 jumbogram without the option", ip{version: 6, proto: 0, noLen: true, chain: extension(6, octets("01 04 00000000"))}.inEthernet(tcpSYN), 70054, 40, false, false},

@@ -15,7 +15,7 @@ func TestMergedSegments(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		frame    []byte
-		len      uint32 // on the wire, where the length field does not say
+		len      uint32 // on the wire, where the length field is none
 		size     uint16
 		proto    uint8
 		packets  uint32
@@ -34,7 +34,7 @@ func TestMergedSegments(t *testing.T) {
 		{"IPv6 UDP", ip{version: 6, proto: 17, length: 8 + 2*1000}.inEthernet(udp), 0, 1000, 17, 2, 2 * 1048, true},
 		{"IPv6 options", ip{version: 6, proto: 60, chain: options, length: 28 + 2*1432}.inEthernet(tcpSYN), 0, 1432, 6, 2, 3000, true},
 		{"IPv6 beyond 64 KiB", ip{version: 6, proto: 6, noLen: true}.inEthernet(tcpSYN), 14 + 60 + 100*1440, 1440, 6, 100, 100 * 1500, true},
-		{"IPv6 with the kernel's jumbo header", ip{version: 6, proto: 0, noLen: true, chain: jumbo(17, 8+8+100*1000)}.inEthernet(udp), 0, 1000, 17, 100, 100 * 1048, true},
+		{"IPv6 with the kernel's jumbo header", ip{version: 6, proto: 0, noLen: true, chain: jumbo(17, 8+8+100*1000)}.inEthernet(udp), 14 + 40 + 8 + 8 + 100*1000, 1000, 17, 100, 100 * 1048, true},
 		{"behind a tag", join(ethernet, tag10, etherIPv4, ip{version: 4, proto: 6, length: 40 + 2*1460}.wrap(tcpSYN)), 0, 1460, 6, 2, 3000, true},
 		{"in a tunnel", ip{version: 4, proto: 47, length: 5000}.inEthernet(gre), 0, 1400, 6, 1, 5000, false},
 		{"TCP in UDP", ip{version: 4, proto: 17, length: 5000}.inEthernet(udp), 0, 1400, 6, 1, 5000, false},

@@ -76,7 +76,8 @@ const (
 	// NoteExtensionCut counts IPv6 packets whose chain of extension headers could not be followed to its end: the protocol
 	// is then the number of the header that could not be read.
 	NoteExtensionCut
-	// NoteLengthFromFrame counts packets without a length of their own, counted by the frame's.
+	// NoteLengthFromFrame counts packets without a length of their own, or with that of a jumbogram which is longer than its
+	// frame: the frame's is counted.
 	NoteLengthFromFrame
 	// NoteMergedUnresolved counts packets merged from segments that stay one packet, for their headers are inside a tunnel.
 	NoteMergedUnresolved

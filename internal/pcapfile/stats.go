@@ -12,6 +12,15 @@ type Stats struct {
 	Overlong uint64
 }
 
+// Add adds what another file had.
+func (s *Stats) Add(o Stats) {
+	s.Frames += o.Frames
+	s.Bytes += o.Bytes
+	s.Clamped += o.Clamped
+	s.Untimed += o.Untimed
+	s.Overlong += o.Overlong
+}
+
 // Stats may be called from any goroutine.
 func (r *Reader) Stats() Stats {
 	r.mu.Lock()

@@ -1,6 +1,7 @@
 package sensor_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,8 @@ import (
 	"flowsensor/etc"
 	"flowsensor/internal/capture"
 	"flowsensor/internal/config"
+	"flowsensor/internal/export"
+	"flowsensor/internal/seal"
 	"flowsensor/internal/sensor"
 )
 
@@ -70,6 +73,8 @@ func TestConfigRefusals(t *testing.T) {
 		"block size":     {`block_size = "64KiB"`, `block_size = "65KiB"`, "capture.block_size: 65KiB: want a power of two"},
 		"ring size":      {`ring_size = "64MiB"`, `ring_size = "65KiB"`, "capture.ring_size: 65KiB: want a multiple of block_size"},
 		"block timeout":  {`block_timeout = "20ms"`, `block_timeout = "2s"`, "capture.block_timeout: 2s is out of range"},
+		"block fraction": {`block_timeout = "20ms"`, `block_timeout = "1500us"`, "capture.block_timeout: 1.5ms: want whole milliseconds"},
+		"ring too large": {`ring_size = "64MiB"`, `ring_size = "4GiB"`, "capture.ring_size: 4GiB: want less than 4GiB"},
 		"snap":           {`snap_length = 256`, `snap_length = 20`, "capture.snap_length: 20 is out of range"},
 		"sample":         {`sample = 1`, `sample = 0`, "capture.sample: 0 is out of range: want 1 to 1000000"},
 		"unit":           {`active_timeout = "60s"`, `active_timeout = 60`, `"60" is not a duration`},
@@ -82,12 +87,45 @@ func TestConfigRefusals(t *testing.T) {
 		"key file":       {`key_file = "/etc/flow-sensor/keys/sensor-1.key"`, `key_file = ""`, "export.key_file: must name the file"},
 		"delivery":       {`delivery = "acknowledged"`, `delivery = "pigeon"`, "export.delivery"},
 		"datagram":       {`max_datagram = 1472`, `max_datagram = 70000`, "export.max_datagram: 70000 is out of range"},
+		"short datagram": {`max_datagram = 1472`, `max_datagram = 512`, "export.max_datagram: 512 is out of range: want 577 to 65507"},
 		"listen":         {`listen = "127.0.0.1:9997"`, `listen = "9997"`, "http.listen: "},
 		"level":          {`level = "info"`, `level = "loud"`, "log.level: \"loud\": want one of"},
 	} {
 		_, err := example(t, c.old, c.line)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "sensor.toml:") {
 			t.Errorf("%s: got %v\nwant %s", name, err, c.want)
+		}
+	}
+}
+
+// What the file's bounds let through the parts take too: a configuration that passes the check does not fail at the start.
+func TestBoundsAreThoseOfTheParts(t *testing.T) {
+	for _, id := range []string{"a", strings.Repeat("a", 63)} {
+		least := export.LeastDatagram(id)
+		for _, oldnew := range [][]string{
+			{`id = "sensor-1"`, `id = "` + id + `"`, `max_datagram = 1472`, fmt.Sprintf("max_datagram = %d", least)},
+			{`id = "sensor-1"`, `id = "` + id + `"`, `max_datagram = 1472`, "max_datagram = 65507"},
+			{`block_timeout = "20ms"`, `block_timeout = "1ms"`, `ring_size = "64MiB"`, `ring_size = "4294901760B"`},
+			{`block_timeout = "20ms"`, `block_timeout = "1s"`, `snap_length = 256`, `snap_length = 65535`, `block_size = "64KiB"`, `block_size = "16MiB"`},
+		} {
+			c, err := example(t, oldnew...)
+			if err != nil {
+				t.Errorf("%q: %v", oldnew, err)
+				continue
+			}
+			for _, cc := range c.Captures() {
+				if err := cc.Validate(); err != nil {
+					t.Errorf("%q: %v", oldnew, err)
+				}
+			}
+			ec := export.DefaultConfig()
+			ec.ID, ec.MaxDatagram, ec.Collector, ec.StateDir = c.ID, c.Export.MaxDatagram, c.Export.Collector[0], c.StateDir
+			if ec.Key, err = seal.GenerateKey(); err != nil {
+				t.Fatal(err)
+			}
+			if err := ec.Validate(); err != nil {
+				t.Errorf("%q: %v", oldnew, err)
+			}
 		}
 	}
 }

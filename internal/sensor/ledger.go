@@ -21,7 +21,9 @@ type Ledger struct {
 	Records uint64            `json:"records"`         // that left the tables
 	Flows   uint64            `json:"flows"`           // still in the tables
 	Ended   map[string]uint64 `json:"ended,omitempty"` // records by end reason
-	Notes   map[string]uint64 `json:"notes,omitempty"` // what was noteworthy of accounted packets
+	// Notes are what was noteworthy of accounted packets, and of the frames of capture files: time_clamped, untimed and
+	// overlong are those of pcapfile.Stats.
+	Notes map[string]uint64 `json:"notes,omitempty"`
 	// DNS is what became of the messages from DNS servers: ok are those that gave an answer, failure_limited of these were not
 	// told of, and chain_cut, addresses_cut and ttl are notes on them; the others gave none, by reason.
 	DNS map[string]uint64 `json:"dns,omitempty"`

@@ -4,10 +4,11 @@ import (
 	"fmt"
 
 	"flowsensor/internal/capture"
+	"flowsensor/internal/export"
 )
 
-// What the tables may take: one part in tableShare of the memory that is available, at flowOctets a flow (flowtable's
-// Config says so) and fragmentOctets a fragment.
+// What the tables and the queue to the sender may take: one part in tableShare of the memory that is available, at flowOctets
+// a flow (flowtable's Config says so) and fragmentOctets a fragment.
 const (
 	tableShare     = 2
 	flowOctets     = 119
@@ -16,10 +17,11 @@ const (
 	leastFlows = 256
 )
 
-// Memory is what the rings take, and what the tables may come to, in octets.
+// Memory is what the rings take, and what the tables with the queue to the sender may come to, in octets.
 func (c *Config) Memory() (rings, tables uint64) {
 	workers := uint64(max(c.workers(), 1))
-	return uint64(c.workers()) * uint64(c.Capture.RingSize), uint64(c.Flows.MaxFlows)*flowOctets + workers*uint64(c.Flows.MaxFragments)*fragmentOctets
+	tables = uint64(c.Flows.MaxFlows)*flowOctets + workers*uint64(c.Flows.MaxFragments)*fragmentOctets + export.QueueOctets(c.Export.Queue)
+	return uint64(c.workers()) * uint64(c.Capture.RingSize), tables
 }
 
 // checkMemory refuses rings and tables that the machine cannot bear. Tables become resident as they fill: what does not fit would
@@ -38,8 +40,8 @@ func (c *Config) checkMemory() error {
 	}
 	_, need := c.Memory()
 	if limit := available / tableShare; need > limit {
-		return fmt.Errorf("flows.max_flows: the tables take %d MiB when full, more than half of the available memory (%d of %d MiB): "+
-			"make max_flows smaller", need>>20, limit>>20, available>>20)
+		return fmt.Errorf("flows.max_flows: the tables take %d MiB when full, with the queue to the sender, more than half of the available memory (%d of %d MiB): "+
+			"make max_flows or export.queue smaller", need>>20, limit>>20, available>>20)
 	}
 	return nil
 }

@@ -73,19 +73,19 @@ func (m *meter) flush() {
 		m.split.look(batch, m.worker)
 	}
 	now := m.time.convert(batch)
+	m.published.extra.Store(m.extra) // before the table shows them as accounted: what is in hand never falls below zero
 	m.table.Account(batch, now)
 	m.table.Expire(batch[len(batch)-1].Time)
 	m.n = 0
 	m.batches++
 }
 
-// publish shows the owner's counters to others.
+// publish shows the owner's counters to others, but for extra, which flush does.
 func (m *meter) publish() {
 	m.published.frames.Store(m.frames)
 	m.published.bytes.Store(m.bytes)
 	m.published.ownFrames.Store(m.ownFrames)
 	m.published.ownBytes.Store(m.ownBytes)
-	m.published.extra.Store(m.extra)
 }
 
 // balance adds what the meter published to a ledger.

@@ -92,6 +92,23 @@ func TestMeterBalances(t *testing.T) {
 	}
 }
 
+// Between two turns of a worker, too, what is accounted is covered by what was received and what merged frames stand for
+// beyond that: a report never says that fewer than no packets are in hand.
+func TestMergedPacketsAreNotAccountedAhead(t *testing.T) {
+	m := newMeter(t, 16, func(*flow.Record) {})
+	data := tcpFrame(1) // 60 octets of payload: three segments
+	for range batchSize {
+		m.visit(&frame.Frame{
+			Data: data, Len: uint32(len(data)), Link: frame.Ethernet, Time: time.Now().UnixNano(), SegmentSize: 20, SegmentProto: flow.ProtoTCP,
+		})
+	}
+	l := newLedger()
+	m.balance(l) // of a batch that the table has, in a turn that has not ended
+	if l.Packets.Accounted != 3*batchSize || l.Packets.Accounted > batchSize+l.Packets.GSOExtra {
+		t.Errorf("%d accounted of %d frames that stand for %d more", l.Packets.Accounted, batchSize, l.Packets.GSOExtra)
+	}
+}
+
 // While the sender moves, datagrams leave on the old ends and on the new.
 func TestOwnTrafficKnowsOldAndNewEnds(t *testing.T) {
 	end := func(local, remote string) export.Endpoints {

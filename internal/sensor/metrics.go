@@ -3,7 +3,6 @@ package sensor
 import (
 	"slices"
 
-	"flowsensor/internal/capture"
 	"flowsensor/internal/export"
 	"flowsensor/internal/metrics"
 )
@@ -17,10 +16,12 @@ var metricDefs = []metrics.Def{
 	{Name: "ring_dropped_packets_total", Help: "Packets the ring had no room for.", Labels: []string{"iface"}},
 	{Name: "ring_discarded_packets_total", Help: "Packets left unread in a ring at its end.", Labels: []string{"iface"}},
 	{Name: "ring_freezes_total", Help: "Times a ring ran full.", Labels: []string{"iface"}},
-	{Name: "capture_up", Help: "Whether the interface is there and up.", Labels: []string{"iface"}},
+	{Name: "ring_count_errors_total", Help: "Times the kernel would not say what a ring received and dropped.", Labels: []string{"iface"}},
+	{Name: "interface_lost_packets_total", Help: "Packets that the interface lost before a ring could count them, since it was made, by the kernel's counter.", Labels: []string{"iface", "counter"}},
+	{Name: "capture_up", Help: "Whether the interface is captured on: it is there, set up, and has a signal.", Labels: []string{"iface"}},
 	{Name: "capture_sample", Help: "One packet in so many is captured; 1 is all.", Labels: []string{"iface"}},
 	{Name: "capture_reopened_total", Help: "Times the rings were opened anew because the interface was made anew.", Labels: []string{"iface"}},
-	{Name: "capture_down_seconds_total", Help: "Time without a capture because the interface was down or gone.", Labels: []string{"iface"}},
+	{Name: "capture_down_seconds_total", Help: "Time without a capture: the interface was down, without a signal, gone, or not yet open again.", Labels: []string{"iface"}},
 	{Name: "read_packets_total", Help: "Packets read from the rings, merged ones as one."},
 	{Name: "read_bytes_total", Help: "Bytes read: IP lengths, for refused frames their length on the wire."},
 	{Name: "gso_extra_packets_total", Help: "Packets that merged frames stand for beyond the one read."},
@@ -76,6 +77,13 @@ var metricDefs = []metrics.Def{
 	{Name: "route_failures_total", Help: "Times the routes could not be read."},
 	{Name: "routes_refused_total", Help: "Routes for which there was no room."},
 	{Name: "export_send_errors_total", Help: "Failed sends, whether or not the next try went through."},
+	{Name: "export_congested_total", Help: "Times the sender had to wait for the kernel to take a datagram."},
+	{Name: "export_too_big_total", Help: "Datagrams made anew, shorter, because the path takes no longer ones."},
+	{Name: "export_max_datagram_bytes", Help: "Longest UDP payload that is sent now: max_datagram, or what the path takes."},
+	{Name: "export_moves_total", Help: "Times the socket was replaced because the collector's or the sensor's address changed."},
+	{Name: "export_resolve_failures_total", Help: "Failed look-ups of the collector's name."},
+	{Name: "export_stamp_lead_seconds", Help: "How far point times run ahead of the clock: it is behind that of an earlier run."},
+	{Name: "state_failures_total", Help: "Failed writes of the state file."},
 }
 
 // readMetrics reads every metric; any goroutine may call it.
@@ -83,17 +91,24 @@ func (s *Service) readMetrics(put metrics.Put) {
 	for _, tap := range s.pipeline.taps {
 		t := tap.Stats()
 		up := 0.0
-		if t.Capturing && t.Link != capture.LinkDown {
+		if t.Up() {
 			up = 1
 		}
 		put("received_packets_total", float64(t.Received), t.Interface)
 		put("ring_dropped_packets_total", float64(t.Dropped), t.Interface)
 		put("ring_discarded_packets_total", float64(t.Discarded), t.Interface)
 		put("ring_freezes_total", float64(t.Freezes), t.Interface)
+		put("ring_count_errors_total", float64(t.CountErrors), t.Interface)
 		put("capture_up", up, t.Interface)
 		put("capture_sample", float64(t.Sample), t.Interface)
 		put("capture_reopened_total", float64(t.Reopened), t.Interface)
 		put("capture_down_seconds_total", t.Down.Seconds(), t.Interface)
+		if n, err := tap.Counters(); err == nil { // else it is gone, as capture_up says
+			put("interface_lost_packets_total", float64(n.RxErrors), t.Interface, "rx_errors")
+			put("interface_lost_packets_total", float64(n.RxDropped), t.Interface, "rx_dropped")
+			put("interface_lost_packets_total", float64(n.RxMissed), t.Interface, "rx_missed_errors")
+			put("interface_lost_packets_total", float64(n.RxFIFO), t.Interface, "rx_fifo_errors")
+		}
 	}
 	l := s.Ledger()
 	put("read_packets_total", float64(l.Packets.Read))
@@ -169,4 +184,11 @@ func readExport(x export.Stats, put metrics.Put) {
 	put("export_queue_capacity", float64(x.QueueCapacity))
 	put("export_refused_total", float64(x.Refused))
 	put("export_send_errors_total", float64(x.SendErrors))
+	put("export_congested_total", float64(x.Congested))
+	put("export_too_big_total", float64(x.TooBig))
+	put("export_max_datagram_bytes", float64(x.MaxDatagram))
+	put("export_moves_total", float64(x.Moves))
+	put("export_resolve_failures_total", float64(x.ResolveFails))
+	put("export_stamp_lead_seconds", x.StampLead.Seconds())
+	put("state_failures_total", float64(x.StateFails))
 }

@@ -23,6 +23,7 @@ type Reader struct {
 	time   fileTime
 	filter *capture.FileFilter // nil takes all
 	file   *pcapfile.Reader    // being read
+	files  pcapfile.Stats      // of those that were read
 	iface  flow.Interface      // of the last record
 	named  bool                // iface is one of the file being read
 	emit   func(r *flow.Record, iface string)
@@ -73,13 +74,18 @@ func (r *Reader) Read(ctx context.Context, file *pcapfile.Reader) error {
 	r.meter.flush()
 	r.meter.table.Flush(r.time.now, flow.EndEOF)
 	r.meter.publish()
+	r.files.Add(file.Stats())
 	return errors.Join(err, refused)
 }
 
-// Ledger is the account of all files read so far.
+// Ledger is the account of all files read so far. Its notes on the files are of all their frames, also of those that the filter
+// left out.
 func (r *Reader) Ledger() *Ledger {
 	l := newLedger()
 	r.meter.balance(l)
+	l.note("time_clamped", r.files.Clamped)
+	l.note("untimed", r.files.Untimed)
+	l.note("overlong", r.files.Overlong)
 	return l
 }
 

@@ -78,7 +78,7 @@ func (s *Service) interfaceReadings(tap *capture.Tap) []flow.Reading {
 	}
 	m["in_hand"] = t.Received + m["gso_extra"] - m["accounted"] - m["refused"] - t.Dropped - t.Discarded
 	m["up"] = 0
-	if t.Capturing && t.Link != capture.LinkDown {
+	if t.Up() {
 		m["up"] = 1
 	}
 	for reason, n := range l.Packets.Refused {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"flowsensor/internal/daemon"
@@ -21,6 +22,7 @@ const fileQueue = 8
 // senderSink sends the records to the collector. It waits for the sender instead of dropping: a file is in no hurry.
 type senderSink struct {
 	ctx      context.Context // ends the waiting
+	log      *slog.Logger
 	sender   *export.Sender
 	batchers map[string]*export.Batcher // by interface name
 	stop     context.CancelFunc
@@ -43,7 +45,7 @@ func newSenderSink(ctx context.Context, c Config) (*senderSink, error) {
 		return nil, err
 	}
 	running, stop := context.WithCancel(ctx)
-	s := &senderSink{ctx: ctx, sender: sender, batchers: make(map[string]*export.Batcher), stop: stop, done: make(chan error, 1)}
+	s := &senderSink{ctx: ctx, log: log, sender: sender, batchers: make(map[string]*export.Batcher), stop: stop, done: make(chan error, 1)}
 	go func() { s.done <- sender.Run(running) }()
 	return s, nil
 }
@@ -65,7 +67,8 @@ func (s *senderSink) batcher(iface string) *export.Batcher {
 	return b
 }
 
-// close sends what is left. The kernel took every datagram then; what the network and the collector do with them they count.
+// close sends what is left, and waits a while for the collector to acknowledge it where it does that. What is not acknowledged
+// then stays in the spool, if there is one.
 func (s *senderSink) close() error {
 	for _, b := range s.batchers {
 		b.Close()
@@ -76,6 +79,9 @@ func (s *senderSink) close() error {
 	defer cancel()
 	err = errors.Join(err, s.sender.Drain(drain))
 	stats := s.sender.Stats()
+	if kept := stats.Pending.Records; kept > 0 {
+		s.log.Warn("the collector has not acknowledged all: what is left is in the spool, for the next run of this configuration", "records", kept)
+	}
 	if lost := stats.DroppedTotal(); lost.Records > 0 {
 		err = errors.Join(err, fmt.Errorf("%d records were not sent", lost.Records))
 	}

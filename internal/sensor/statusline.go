@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"flowsensor/internal/capture"
 	"flowsensor/internal/status"
 )
 
@@ -33,7 +32,7 @@ func (s *Service) Status() string {
 	l, x := s.Ledger(), s.pipeline.sender.Stats()
 	var parts []string
 	for _, tap := range s.pipeline.taps {
-		if t := tap.Stats(); !t.Capturing || t.Link != capture.LinkUp {
+		if t := tap.Stats(); !t.Up() {
 			parts = append(parts, fmt.Sprintf("%s is %s", t.Interface, t.Link))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,6 @@ const (
 	maxFlows     = 1 << 28
 	minSnap      = 64 // an Ethernet, IPv6 and TCP header fit up to the ports
 	maxSnap      = 65535
-	minDatagram  = 512
 	maxDatagram  = 65507
 	minSpool     = 1 << 20
 	maxSpool     = 1 << 40
@@ -38,7 +38,7 @@ func (c *Config) validate(doc *config.Document) {
 	c.Capture.validate(doc)
 	c.Flows.validate(doc)
 	c.DNS.validate(doc)
-	c.Export.validate(doc)
+	c.Export.validate(doc, c.ID)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
@@ -58,7 +58,7 @@ func (c *Config) validateSending(doc *config.Document) {
 	doc.Check("id", seal.ValidID(c.ID))
 	c.Flows.validate(doc)
 	c.DNS.validate(doc)
-	c.Export.validate(doc)
+	c.Export.validate(doc, c.ID)
 	c.validateKey(doc)
 }
 
@@ -107,11 +107,17 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 	doc.Check("capture.sample", config.Between(c.Sample, 1, capture.MaxSample))
 	doc.Check("capture.snap_length", config.Between(c.SnapLength, minSnap, maxSnap))
 	doc.Check("capture.block_timeout", config.DurationBetween(c.BlockTimeout, time.Millisecond, time.Second))
+	if c.BlockTimeout.D()%time.Millisecond != 0 {
+		doc.Checkf("capture.block_timeout", "%s: want whole milliseconds", c.BlockTimeout.D())
+	}
+	page := os.Getpagesize() // of most machines 4 KiB, but not of all
 	switch block := c.BlockSize.Int(); {
-	case block < 4<<10 || block > 16<<20 || block&(block-1) != 0:
-		doc.Checkf("capture.block_size", "%s: want a power of two from 4KiB to 16MiB", c.BlockSize)
+	case block < page || block > 16<<20 || block&(block-1) != 0:
+		doc.Checkf("capture.block_size", "%s: want a power of two from %s to 16MiB", c.BlockSize, config.Size(page))
 	case c.RingSize.Int() < 2*block || c.RingSize.Int()%block != 0:
 		doc.Checkf("capture.ring_size", "%s: want a multiple of block_size (%s), two blocks at least", c.RingSize, c.BlockSize)
+	case c.RingSize > capture.MaxRingSize:
+		doc.Checkf("capture.ring_size", "%s: want less than 4GiB, which is the most of one worker: more workers have more", c.RingSize)
 	}
 }
 
@@ -147,7 +153,7 @@ func (c *FlowsConfig) overridden() error {
 	return errors.Join(errs...)
 }
 
-func (c *ExportConfig) validate(doc *config.Document) {
+func (c *ExportConfig) validate(doc *config.Document, id string) {
 	for _, collector := range c.Collector {
 		doc.Check("export.collector", config.HostPort(collector))
 	}
@@ -161,7 +167,7 @@ func (c *ExportConfig) validate(doc *config.Document) {
 		doc.Checkf("export.spool_size", "%s: want 0 for none, or 1MiB to 1TiB", c.SpoolSize)
 	}
 	c.validateKeyFile(doc)
-	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, minDatagram, maxDatagram))
+	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, export.LeastDatagram(id), maxDatagram))
 	doc.Check("export.flush_interval", config.DurationBetween(c.FlushInterval, 10*time.Millisecond, time.Minute))
 	doc.Check("export.report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	doc.Check("export.queue", config.Between(c.Queue, 1, 1<<16))
