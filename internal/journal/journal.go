@@ -62,6 +62,14 @@ type Journal struct {
 	state atomic.Pointer[state]
 
 	repair chan struct{} // asks tend to start the embedded server again
+
+	said atomic.Pointer[complaint] // what the connection complained of last
+}
+
+// complaint is what went wrong on the connection, which the calls that fail for it do not say: they are not answered.
+type complaint struct {
+	err error
+	at  time.Time
 }
 
 // storage is what stands in JetStream.
@@ -96,7 +104,14 @@ func (j *Journal) open() (err error) {
 	options := []nats.Option{
 		nats.Name("flow-collector"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
 		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectBufSize(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { j.log.Debug("journal connection", "error", err) }),
+		// A cluster that refuses our credentials is asked on and on: by default the client gives up for good after two refusals,
+		// and accounts are mended at the servers too.
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { j.complain(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			j.complain(err)
+			j.log.Debug("journal connection", "error", err)
+		}),
 	}
 	if j.cfg.URL == "" {
 		if j.server, err = openEmbedded(j.cfg, j.log); err != nil {
@@ -205,7 +220,7 @@ func (j *Journal) tend(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		trouble.is(err, "the journal cannot be used", "the journal can be used again")
+		trouble.is(j.explain(err), "the journal cannot be used", "the journal can be used again")
 		select {
 		case <-ticker.C:
 		case <-j.repair:
@@ -215,6 +230,17 @@ func (j *Journal) tend(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (j *Journal) complain(err error) { j.said.Store(&complaint{err: err, at: time.Now()}) }
+
+// explain adds to the error of a call what the connection complained of lately: credentials, certificates, addresses.
+func (j *Journal) explain(err error) error {
+	said := j.said.Load()
+	if err == nil || said == nil || time.Since(said.at) > 2*callTimeout {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, said.err)
 }
 
 var errNotPrepared = errors.New("the journal is not prepared yet")

@@ -1,0 +1,76 @@
+package journal_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"flowsensor/internal/journal"
+)
+
+// A cluster that refuses us at first, because somebody has to mend its accounts or our credentials, is used as soon as it
+// does not any more; until then the log says what it answered.
+func TestClusterRefusesLogin(t *testing.T) {
+	o := &server.Options{
+		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), DisableJetStreamBanner: true,
+		Username: "somebody", Password: "else",
+	}
+	start := func() *server.Server {
+		s, err := server.NewServer(o.Clone())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		await(t, "the server", s.JetStreamEnabled)
+		return s
+	}
+	refusing := start()
+	c := config(t)
+	c.URL, c.Replicas = refusing.ClientURL(), 1
+	var log lockedBuffer
+	j, err := journal.Open(c, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeJournal(t, j)
+	await(t, "the reason in the log", func() bool { return strings.Contains(log.String(), "Authorization Violation") })
+
+	await(t, "several refusals", func() bool {
+		v, err := refusing.Varz(nil)
+		return err == nil && v.TotalConnections > 4
+	})
+
+	o.Port = refusing.Addr().(*net.TCPAddr).Port
+	refusing.Shutdown()
+	refusing.WaitForShutdown()
+	o.Username, o.Password = "", ""
+	willing := start()
+	defer func() {
+		willing.Shutdown()
+		willing.WaitForShutdown()
+	}()
+	await(t, "the journal", func() bool { return j.Stats().Known })
+}
+
+// lockedBuffer takes a log that several goroutines write.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
