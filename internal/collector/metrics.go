@@ -25,6 +25,9 @@ var metricDefs = []metrics.Def{
 	{Name: "queue_full_records_total", Help: "Records of authentic batches refused because the journal had no room; the sensors keep them."},
 	{Name: "queue_full_packets_total", Help: "Packets in records refused because the journal had no room; the sensors keep them."},
 	{Name: "queue_full_bytes_total", Help: "IP bytes in records refused because the journal had no room; the sensors keep them."},
+	{Name: "unfit_records_total", Help: "Records of authentic batches that fit no message of the journal; the sensors drop them."},
+	{Name: "unfit_packets_total", Help: "Packets in records of batches that fit no message of the journal."},
+	{Name: "unfit_bytes_total", Help: "IP bytes in records of batches that fit no message of the journal."},
 	{Name: "durable_records_total", Help: "Records of the batches that are durable; they are acknowledged to the sensors."},
 	{Name: "lost_records_total", Help: "Records of accepted batches that did not become durable; the sensors send them again."},
 	{Name: "answers_total", Help: "Answers to sensors, by what became of them.", Labels: []string{"outcome"}},
@@ -37,7 +40,7 @@ var metricDefs = []metrics.Def{
 	{Name: "sensor_clock_offset_seconds", Help: "The sensor's clock minus the collector's at its latest datagram, to half a second: the stamp is in seconds.", Labels: []string{"sensor"}},
 	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram; absent before the first.", Labels: []string{"sensor"}},
 	{Name: "legacy_datagrams_total", Help: "Datagrams of legacy agents, by how they ended.", Labels: []string{"outcome"}},
-	{Name: "legacy_records_total", Help: "Records of legacy agents: accepted, and of these durable or lost, or lost at once because the journal had no room.", Labels: []string{"outcome"}},
+	{Name: "legacy_records_total", Help: "Records of legacy agents: accepted, and of these durable or lost, or lost at once because the journal had no room or does not take such a batch.", Labels: []string{"outcome"}},
 	{Name: "legacy_packets_total", Help: "Packets in the records of legacy agents, by their outcome.", Labels: []string{"outcome"}},
 	{Name: "legacy_bytes_total", Help: "IP bytes in the records of legacy agents, by their outcome.", Labels: []string{"outcome"}},
 	{Name: "legacy_agent_records_total", Help: "Records received from a legacy agent.", Labels: []string{"agent"}},
@@ -152,6 +155,9 @@ func readIngest(st ingest.Stats, put metrics.Put) {
 	put("queue_full_records_total", float64(st.QueueFull.Records))
 	put("queue_full_packets_total", float64(st.QueueFull.Packets))
 	put("queue_full_bytes_total", float64(st.QueueFull.Bytes))
+	put("unfit_records_total", float64(st.Unfit.Records))
+	put("unfit_packets_total", float64(st.Unfit.Packets))
+	put("unfit_bytes_total", float64(st.Unfit.Bytes))
 	put("durable_records_total", float64(st.Durable.Records))
 	put("lost_records_total", float64(st.Lost.Records))
 	put("answers_total", float64(st.Answers.Sent), "sent")
@@ -186,7 +192,7 @@ func readLegacy(st ingest.LegacyStats, put metrics.Put) {
 	for _, v := range []struct {
 		outcome string
 		ingest.Volume
-	}{{"accepted", st.Accepted}, {"queue_full", st.QueueFull}, {"durable", st.Durable}, {"lost", st.Lost}} {
+	}{{"accepted", st.Accepted}, {"queue_full", st.QueueFull}, {"unfit", st.Unfit}, {"durable", st.Durable}, {"lost", st.Lost}} {
 		put("legacy_records_total", float64(v.Records), v.outcome)
 		put("legacy_packets_total", float64(v.Packets), v.outcome)
 		put("legacy_bytes_total", float64(v.Bytes), v.outcome)

@@ -151,10 +151,14 @@ func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
 	if b.Content == flow.SensorReadings {
 		p.reports.note(b)
 	}
-	if err := p.appender.Append(b); err != nil {
+	switch err := p.appender.Append(b); {
+	case err == nil:
+		return ingest.Accepted
+	case errors.Is(err, journal.ErrTooLarge):
+		return ingest.Unfit
+	default:
 		return ingest.Full
 	}
-	return ingest.Accepted
 }
 
 // release is where the pool gives its batches back.

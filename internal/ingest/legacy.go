@@ -14,6 +14,7 @@ type LegacyStats struct {
 	Outcomes  [legacy.Reasons]uint64
 	Accepted  Volume // handed over
 	QueueFull Volume // refused by the sink, and lost
+	Unfit     Volume // refused by the sink for good, and lost
 	Durable   Volume // of what was accepted
 	Lost      Volume // of what was accepted
 	Agents    []legacy.AgentStats
@@ -21,12 +22,15 @@ type LegacyStats struct {
 
 // legacyCounters are written by any goroutine: these agents are few and slow.
 type legacyCounters struct {
-	outcomes                           [legacy.Reasons]atomic.Uint64
-	accepted, queueFull, durable, lost volumeCounters
+	outcomes                   [legacy.Reasons]atomic.Uint64
+	accepted, queueFull, unfit volumeCounters
+	durable, lost              volumeCounters
 }
 
 func (c *legacyCounters) load(agents *legacy.Agents) LegacyStats {
-	st := LegacyStats{Accepted: c.accepted.load(), QueueFull: c.queueFull.load(), Durable: c.durable.load(), Lost: c.lost.load()}
+	st := LegacyStats{
+		Accepted: c.accepted.load(), QueueFull: c.queueFull.load(), Unfit: c.unfit.load(), Durable: c.durable.load(), Lost: c.lost.load(),
+	}
 	for i := range c.outcomes {
 		st.Outcomes[i] = c.outcomes[i].Load()
 	}
@@ -51,7 +55,7 @@ func (s *Server) SetAgents(agents *legacy.Agents) { s.agents.Store(agents) }
 // Agents gives the agents of older systems, nil where there are none.
 func (s *Server) Agents() *legacy.Agents { return s.agents.Load() }
 
-// legacyErrors are what the log says of the reasons, and errLegacyFull what it says of a batch that was lost.
+// legacyErrors are what the log says of the reasons, and the others what it says of a batch that was lost.
 var (
 	legacyErrors = func() (errs [legacy.Reasons]error) {
 		for i := range errs {
@@ -59,7 +63,8 @@ var (
 		}
 		return errs
 	}()
-	errLegacyFull = errors.New("legacy agent: the next stage has no room")
+	errLegacyFull  = errors.New("legacy agent: the next stage has no room")
+	errLegacyUnfit = errors.New("legacy agent: the next stage does not take such a batch")
 )
 
 // takeLegacy takes a bare token as far as the sink.
@@ -76,11 +81,18 @@ func (p *processor) takeLegacy(agents *legacy.Agents, a *arrival, o *outcome) {
 		return
 	}
 	v := volumeOf(b)
-	if p.sink(b) == Accepted {
+	verdict := p.sink(b)
+	if verdict == Accepted {
 		p.legacy.accepted.add(v)
 		return
 	}
-	p.legacy.queueFull.add(v)
 	p.recycle(b)
-	o.reason, o.err = ReasonLegacyRefused, errLegacyFull
+	o.reason = ReasonLegacyRefused
+	if verdict == Unfit {
+		p.legacy.unfit.add(v)
+		o.err = errLegacyUnfit
+		return
+	}
+	p.legacy.queueFull.add(v)
+	o.err = errLegacyFull
 }

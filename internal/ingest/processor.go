@@ -66,6 +66,9 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 	if o.reason == ReasonQueueFull {
 		p.counters.queueFull.add(o.volume)
 	}
+	if o.reason == ReasonUnfit {
+		p.counters.unfit.add(o.volume)
+	}
 	if o.reason != ReasonLegacy {
 		p.logRefusal(a, &o, now)
 	}
@@ -169,11 +172,16 @@ func (p *processor) takeBatch(content flow.Content, body []byte, a *arrival, o *
 		return
 	}
 	o.volume = v
-	if p.sink(b) != Accepted {
-		o.reason = ReasonQueueFull
-		o.sensor.release(boot, seq)
-		p.recycle(b)
+	verdict := p.sink(b)
+	if verdict == Accepted {
+		return
 	}
+	o.reason = ReasonQueueFull
+	if verdict == Unfit {
+		o.reason = ReasonUnfit
+	}
+	o.sensor.release(boot, seq)
+	p.recycle(b)
 }
 
 // errBoot refuses a batch of the future.

@@ -19,13 +19,14 @@ type sensor struct {
 	seqs    seqs
 	replies replies
 
-	outcomes            [Reasons]uint64
-	octets              uint64
-	accepted, queueFull Volume
-	durable, lost       Volume
-	lastSeen            time.Time
-	offset              time.Duration
-	keyIndex            int
+	outcomes         [Reasons]uint64
+	octets           uint64
+	accepted         Volume
+	queueFull, unfit Volume
+	durable, lost    Volume
+	lastSeen         time.Time
+	offset           time.Duration
+	keyIndex         int
 }
 
 // hear notes an authentic datagram of n octets.
@@ -109,6 +110,9 @@ func (s *sensor) count(reason Reason, v Volume) {
 	if reason == ReasonQueueFull {
 		s.queueFull.add(v)
 	}
+	if reason == ReasonUnfit {
+		s.unfit.add(v)
+	}
 }
 
 func (s *sensor) stats() SensorStats {
@@ -121,6 +125,7 @@ func (s *sensor) stats() SensorStats {
 		Octets:    s.octets,
 		Accepted:  s.accepted,
 		QueueFull: s.queueFull,
+		Unfit:     s.unfit,
 		Durable:   s.durable,
 		Lost:      s.lost,
 		Missing:   s.boots.Stats().Missing,

@@ -16,6 +16,7 @@ type Stats struct {
 	Outcomes  [Reasons]uint64
 	Accepted  Volume // handed over
 	QueueFull Volume // refused by the sink: lost where the sensor does not send again
+	Unfit     Volume // refused by the sink for good: the sensors drop it
 	Durable   Volume // of what was accepted: settled so, and acknowledged
 	Lost      Volume // of what was accepted: settled so
 	Legacy    LegacyStats
@@ -60,6 +61,7 @@ type SensorStats struct {
 	Octets    uint64 // of those datagrams
 	Accepted  Volume
 	QueueFull Volume
+	Unfit     Volume
 	Durable   Volume
 	Lost      Volume
 	// Missing is how many datagrams were sent and did not arrive, by the gaps in tx that stand now: one that comes late
@@ -103,8 +105,8 @@ func (s *Server) total(reason Reason) (n uint64) {
 
 // counters are written by one goroutine and read by any.
 type counters struct {
-	outcomes            [Reasons]atomic.Uint64
-	accepted, queueFull volumeCounters
+	outcomes                   [Reasons]atomic.Uint64
+	accepted, queueFull, unfit volumeCounters
 }
 
 func (c *counters) addTo(st *Stats) {
@@ -113,6 +115,7 @@ func (c *counters) addTo(st *Stats) {
 	}
 	st.Accepted.add(c.accepted.load())
 	st.QueueFull.add(c.queueFull.load())
+	st.Unfit.add(c.unfit.load())
 }
 
 type volumeCounters struct {
