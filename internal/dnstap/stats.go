@@ -19,11 +19,12 @@ const (
 	Malformed                // a frame that is no dnstap message
 	OtherType                // a message of another type, or none
 	Incomplete               // a message without response, client or server
+	NotAccepted              // a try to take a connection that failed, for want of descriptors mostly
 
 	reasons
 )
 
-var reasonNames = [reasons]string{"busy", "handshake", "broken", "too_long", "malformed", "other_type", "incomplete"}
+var reasonNames = [reasons]string{"busy", "handshake", "broken", "too_long", "malformed", "other_type", "incomplete", "not_accepted"}
 
 func (r Reason) String() string {
 	if r < reasons {
