@@ -107,3 +107,19 @@ func TestLegacyBatchesThatAreLost(t *testing.T) {
 		t.Errorf("legacy %+v, sensors' lost %+v", st.Legacy, st.Lost)
 	}
 }
+
+// An agent that a reload takes away leaves its batches on their way: they end where they were counted in.
+func TestLegacyBatchesOfAnAgentThatIsGone(t *testing.T) {
+	old := newAgent(t, "x")
+	c := listen(t, ingest.Config{Agents: legacyAgents(t, old)})
+	held := make(chan *flow.Batch, 1)
+	c.hold = func(b *flow.Batch) { held <- b }
+	c.run()
+	send(t, c.dial(), bare(t, old, 1))
+	c.settle(1)
+	c.SetAgents(nil)
+	c.Settle(<-held, ingest.Durable)
+	if st := c.Stats(); st.Legacy.Durable != st.Legacy.Accepted || st.Durable != (ingest.Volume{}) {
+		t.Errorf("legacy %+v, sensors' durable %+v", st.Legacy, st.Durable)
+	}
+}
