@@ -137,6 +137,16 @@ func (s *session) save(ctx context.Context) error {
 	}
 }
 
+// note notes what the messages hold as stored.
+func (s *session) note(head []*flight) {
+	for _, f := range head {
+		for _, m := range f.marks {
+			s.stored.take(m, f.at)
+		}
+		s.stored.forget(min(f.at, time.Now().Unix()))
+	}
+}
+
 // commit takes messages out of the journal: those at the head of the queue whose batches are all stored. First the
 // checkpoint, then the acknowledgements.
 func (s *session) commit(ctx context.Context) {
@@ -150,12 +160,8 @@ func (s *session) commit(ctx context.Context) {
 		if len(head) == 0 {
 			continue
 		}
-		for _, f := range head {
-			for _, m := range f.marks {
-				s.stored.take(m)
-			}
-			s.stored.position = f.position
-		}
+		s.note(head)
+		s.stored.position = head[len(head)-1].position
 		if err := s.save(ctx); err != nil {
 			s.fail(err)
 			return

@@ -40,11 +40,7 @@ func (s *session) commitWindow(ctx context.Context, c closed) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range head {
-		for _, m := range f.marks {
-			s.stored.take(m)
-		}
-	}
+	s.note(head)
 	s.stored.position, s.stored.edges = c.position, s.stored.edges[:0]
 	if err := s.save(ctx); err != nil {
 		return err

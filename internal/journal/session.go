@@ -70,6 +70,7 @@ type flight struct {
 	session  *session
 	reply    string // where the acknowledgement goes; the message itself is not kept
 	position uint64
+	at       int64 // journal time, seconds since the epoch
 	marks    []mark
 	pending  int // batches that are out; protected by the session's mu
 }
@@ -262,7 +263,8 @@ func (s *session) take(ctx context.Context, msg jetstream.Msg) error {
 		}
 	}
 	s.last = position
-	f := &flight{session: s, reply: msg.Reply(), position: position}
+	f := &flight{session: s, reply: msg.Reply(), position: position, at: meta.Timestamp.Unix()}
+	s.ahead.forget(min(f.at, time.Now().Unix()))
 	fresh, err := s.unpack(f, msg.Data())
 	if errors.Is(err, errVersion) {
 		return err
@@ -308,7 +310,7 @@ func (s *session) unpack(f *flight, message []byte) ([]*flow.Batch, error) {
 	for _, b := range all {
 		m := mark{sensor: b.Sensor, boot: b.Boot, seq: b.Seq, floor: b.Floor}
 		f.marks = append(f.marks, m)
-		if s.ahead.take(m) {
+		if s.ahead.take(m, f.at) {
 			fresh = append(fresh, b)
 			continue
 		}

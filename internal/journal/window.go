@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -17,6 +18,12 @@ const (
 	floorLag = 1024
 	// maxBoots is how many starts of a sensor are remembered.
 	maxBoots = 8
+	// forgetAfter is how long nothing has to come of a sensor, by the journal's time, for it to be forgotten, in seconds: 90
+	// days. A sensor that comes back later still sends at most what it had unacknowledged then, whose records make the same
+	// points again; roll-ups count them twice.
+	forgetAfter = 90 * 24 * 3600
+	// forgetEvery is how often that is looked at, in seconds.
+	forgetEvery = 3600
 )
 
 // window knows which sequence numbers of one boot were taken: all below floor, and those whose bit is set. Not safe for
@@ -122,19 +129,38 @@ type checkpoint struct {
 	number  int64
 	config  string
 	edges   []edge
-	sensors map[string]*windows
+	sensors map[string]*known
+
+	looked int64 // when forget looked through them
 }
 
-func newCheckpoint() *checkpoint { return &checkpoint{sensors: make(map[string]*windows)} }
+// known is what a checkpoint knows of a sensor.
+type known struct {
+	boots windows
+	heard int64 // when a batch of it came last, by the journal's time, seconds since the epoch
+}
 
-// take reports whether the batch is new.
-func (c *checkpoint) take(m mark) bool {
-	w := c.sensors[m.sensor]
-	if w == nil {
-		w = new(windows)
-		c.sensors[m.sensor] = w
+func newCheckpoint() *checkpoint { return &checkpoint{sensors: make(map[string]*known)} }
+
+// take reports whether the batch is new; at is when it came, by the journal's time.
+func (c *checkpoint) take(m mark, at int64) bool {
+	k := c.sensors[m.sensor]
+	if k == nil {
+		k = new(known)
+		c.sensors[m.sensor] = k
 	}
-	return w.take(m.boot, m.seq, m.floor)
+	k.heard = max(k.heard, at)
+	return k.boots.take(m.boot, m.seq, m.floor)
+}
+
+// forget lets go of the sensors that are gone, now and then. now is the journal's time, or our own where that is behind: no
+// clock that is ahead alone makes anything forgotten.
+func (c *checkpoint) forget(now int64) {
+	if now-c.looked < forgetEvery && now >= c.looked {
+		return
+	}
+	c.looked = now
+	maps.DeleteFunc(c.sensors, func(_ string, k *known) bool { return k.heard < now-forgetAfter })
 }
 
 // passEdges forgets edges that lie before the position: a writer that gathered nothing went over them.
@@ -155,20 +181,21 @@ type mark struct {
 func (c *checkpoint) clone() *checkpoint {
 	d := *c
 	d.edges = slices.Clone(c.edges)
-	d.sensors = make(map[string]*windows, len(c.sensors))
-	for id, w := range c.sensors {
-		d.sensors[id] = new(slices.Clone(*w))
+	d.sensors = make(map[string]*known, len(c.sensors))
+	for id, k := range c.sensors {
+		d.sensors[id] = &known{boots: slices.Clone(k.boots), heard: k.heard}
 	}
 	return &d
 }
 
-const checkpointVersion = 2
+const checkpointVersion = 3
 
 var errCheckpoint = errors.New("checkpoint is malformed")
 
-// append codes the checkpoint: version; length and name of the writer; created, position and number in 8
-// octets each; length and text of config; number of edges; for each: number and position in 8 octets each, kind; number of sensors; for each: length and id, number of boots, for each: boot in 8 octets, floor, number of words, the words in 8
-// octets each, lowest sequence numbers first. Numbers are varints where no width is given.
+// append codes the checkpoint: version; length and name of the writer; created, position and number in 8 octets each; length
+// and text of config; number of edges; for each: number and position in 8 octets each, kind; number of sensors; for each:
+// length and id, heard, number of boots, for each: boot in 8 octets, floor, number of words, the words in 8 octets each, from
+// that of the floor on. Numbers are varints where no width is given.
 func (c *checkpoint) append(dst []byte) []byte {
 	dst = append(dst, checkpointVersion)
 	dst = appendText(dst, c.writer)
@@ -183,11 +210,12 @@ func (c *checkpoint) append(dst []byte) []byte {
 		dst = append(dst, byte(e.kind))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(c.sensors)))
-	for id, all := range c.sensors {
+	for id, k := range c.sensors {
 		dst = appendText(dst, id)
-		dst = binary.AppendUvarint(dst, uint64(len(*all)))
-		for i := range *all {
-			dst = (*all)[i].append(dst)
+		dst = binary.AppendUvarint(dst, uint64(k.heard))
+		dst = binary.AppendUvarint(dst, uint64(len(k.boots)))
+		for i := range k.boots {
+			dst = k.boots[i].append(dst)
 		}
 	}
 	return dst
@@ -196,16 +224,23 @@ func (c *checkpoint) append(dst []byte) []byte {
 func (w *window) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, w.boot)
 	dst = binary.AppendUvarint(dst, w.floor)
-	// Words stand at their place modulo the window, and the floor is in the middle of one: they are written as they lie.
-	n := windowWords
-	for n > 0 && w.bits[n-1] == 0 {
+	// Little is taken far above the floor, as a rule: what is there stands in the first words from its own on. That one holds
+	// the highest numbers too, below the floor's place.
+	first, n := w.first(), windowWords
+	for n > 0 && w.bits[(first+n-1)%windowWords] == 0 {
 		n--
 	}
 	dst = binary.AppendUvarint(dst, uint64(n))
-	for _, word := range w.bits[:n] {
-		dst = binary.BigEndian.AppendUint64(dst, word)
+	for i := range n {
+		dst = binary.BigEndian.AppendUint64(dst, w.bits[(first+i)%windowWords])
 	}
 	return dst
+}
+
+// first is the word of the floor.
+func (w *window) first() int {
+	word, _ := bitOf(w.floor)
+	return word
 }
 
 func appendText(dst []byte, text string) []byte {
@@ -232,8 +267,8 @@ func readCheckpoint(data []byte) (*checkpoint, error) {
 		}
 		c.edges = append(c.edges, e)
 	}
-	for range r.count(2) {
-		id := r.text()
+	for range r.count(3) {
+		id, heard := r.text(), r.uvarint()
 		boots := make(windows, r.count(10))
 		for i := range boots {
 			r.window(&boots[i])
@@ -247,7 +282,7 @@ func readCheckpoint(data []byte) (*checkpoint, error) {
 		if r.bad || !ordered || len(boots) > maxBoots {
 			return nil, errCheckpoint
 		}
-		c.sensors[id] = &boots
+		c.sensors[id] = &known{boots: boots, heard: int64(heard)}
 	}
 	if r.bad || len(r.rest) > 0 {
 		return nil, errCheckpoint
@@ -314,7 +349,8 @@ func (r *checkpointReader) window(w *window) {
 		r.bad = true
 		return
 	}
+	first := w.first()
 	for i := range n {
-		w.bits[i] = r.uint64()
+		w.bits[(first+i)%windowWords] = r.uint64()
 	}
 }
