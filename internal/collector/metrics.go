@@ -65,6 +65,8 @@ var metricDefs = []metrics.Def{
 	{Name: "journal_stored_records_total", Help: "Records whose message may leave the journal."},
 	{Name: "journal_in_flight_records", Help: "Records read from the journal that are not stored."},
 	{Name: "journal_checkpoints_total", Help: "Checkpoints stored."},
+	{Name: "journal_checkpoint_bytes", Help: "Longest checkpoint of a shard: it grows with the sensors, which are forgotten after 90 days of silence."},
+	{Name: "journal_checkpoint_max_bytes", Help: "Longest checkpoint that the NATS server takes: its max_payload."},
 	{Name: "journal_sessions_total", Help: "Times this process became the writer of a shard."},
 	{Name: "journal_fenced_total", Help: "Times another writer took a shard over."},
 	{Name: "journal_unreadable_messages_total", Help: "Messages set aside because they cannot be read."},
@@ -236,6 +238,8 @@ func readReader(st journal.ReadStats, put metrics.Put) {
 	put("journal_stored_records_total", float64(st.Stored.Records))
 	put("journal_in_flight_records", float64(st.InFlight))
 	put("journal_checkpoints_total", float64(st.Checkpoints))
+	put("journal_checkpoint_bytes", float64(st.CheckpointBytes))
+	put("journal_checkpoint_max_bytes", float64(st.CheckpointMax))
 	put("journal_sessions_total", float64(st.Sessions))
 	put("journal_fenced_total", float64(st.Fenced))
 	put("journal_unreadable_messages_total", float64(st.Unreadable))

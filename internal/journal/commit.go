@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -103,7 +104,11 @@ func (s *session) put(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	s.coded = s.stored.append(s.coded[:0])
+	s.measure()
 	revision, err := s.store.bucket.Update(ctx, s.checkpointKey(), s.coded, s.revision)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		err = fmt.Errorf("%w: %s", err, crowdedRemedy)
+	}
 	if err != nil {
 		return fmt.Errorf("write %s (%d bytes): %w", s.checkpointKey(), len(s.coded), err)
 	}
@@ -112,15 +117,39 @@ func (s *session) put(ctx context.Context) error {
 	return nil
 }
 
+const (
+	saveTrouble = "the checkpoint of a shard cannot be stored: what was written stays in the journal until it can"
+	saveEnd     = "the checkpoint is stored"
+)
+
+const crowdedRemedy = "raise max_payload of the NATS servers, or divide the sensors among more journal.shards"
+
+var errCrowded = errors.New("three quarters of the longest message that the NATS server takes: " + crowdedRemedy)
+
+// measure tells of a checkpoint's size, and warns before it is too much.
+func (s *session) measure() {
+	most := s.j.conn.MaxPayload()
+	s.sized(s.shard, len(s.coded), most)
+	var err error
+	if int64(len(s.coded)) > most/4*3 {
+		err = errCrowded
+	}
+	s.crowding.is(err, "the checkpoint of a shard grows too long", "it is short enough")
+}
+
 // save puts the checkpoint until it stands or is another's to put.
 func (s *session) save(ctx context.Context) error {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := s.put(ctx)
 		if err == nil {
+			s.saving.is(nil, saveTrouble, saveEnd)
 			return nil
 		}
 		if ctx.Err() == nil {
 			s.j.askRepair(err)
+			if !isConflict(err) {
+				s.saving.is(s.j.explain(err), saveTrouble, saveEnd)
+			}
 		}
 		if isConflict(err) {
 			c, revision, err := s.load(ctx)

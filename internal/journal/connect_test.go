@@ -20,16 +20,7 @@ func TestClusterRefusesLogin(t *testing.T) {
 		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), DisableJetStreamBanner: true,
 		Username: "somebody", Password: "else",
 	}
-	start := func() *server.Server {
-		s, err := server.NewServer(o.Clone())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		await(t, "the server", s.JetStreamEnabled)
-		return s
-	}
-	refusing := start()
+	refusing := startServer(t, o)
 	c := config(t)
 	c.URL, c.Replicas = refusing.ClientURL(), 1
 	var log lockedBuffer
@@ -45,17 +36,31 @@ func TestClusterRefusesLogin(t *testing.T) {
 		return err == nil && v.TotalConnections > 4
 	})
 
-	o.Port = refusing.Addr().(*net.TCPAddr).Port
+	o.Port = portOf(refusing)
 	refusing.Shutdown()
 	refusing.WaitForShutdown()
 	o.Username, o.Password = "", ""
-	willing := start()
-	defer func() {
-		willing.Shutdown()
-		willing.WaitForShutdown()
-	}()
+	startServer(t, o)
 	await(t, "the journal", func() bool { return j.Stats().Known })
 }
+
+// startServer starts a NATS server that lives until the test ends, at the latest.
+func startServer(t *testing.T, o *server.Options) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(o.Clone())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	await(t, "the server", s.JetStreamEnabled)
+	return s
+}
+
+func portOf(s *server.Server) int { return s.Addr().(*net.TCPAddr).Port }
 
 // lockedBuffer takes a log that several goroutines write.
 type lockedBuffer struct {

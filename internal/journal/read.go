@@ -34,6 +34,8 @@ type Reader struct {
 	mu       sync.Mutex // protects what follows
 	held     map[*flow.Batch]holding
 	inFlight int
+	sizes    map[int]int // of the checkpoints that were written, by shard
+	longest  int64       // message that the server takes
 }
 
 // holding is what was handed on and is not settled.
@@ -53,7 +55,7 @@ func weightOf(b *flow.Batch) int64 { return int64(len(b.Records) + len(b.Reading
 func (j *Journal) Reader(submit func(*flow.Batch) error) *Reader {
 	r := &Reader{
 		j: j, submit: submit, name: rand.Text(), room: semaphore.NewWeighted(int64(j.cfg.InFlight)),
-		held: make(map[*flow.Batch]holding), finished: make(chan struct{}), draining: make(chan struct{}),
+		held: make(map[*flow.Batch]holding), sizes: make(map[int]int), finished: make(chan struct{}), draining: make(chan struct{}),
 	}
 	r.batches.New = func() any { return new(flow.Batch) }
 	r.stopping, r.stop = context.WithCancel(context.Background())
@@ -253,13 +255,24 @@ func (r *Reader) Unstored(b *flow.Batch) {
 	h.flight.session.fail(errUnstored)
 }
 
+// sized notes how long a shard's checkpoint is, of how much the server takes.
+func (r *Reader) sized(shard, octets int, longest int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sizes[shard], r.longest = octets, longest
+}
+
 // Stats is a copy.
 func (r *Reader) Stats() ReadStats {
 	c := &r.counters
 	r.mu.Lock()
-	inFlight := r.inFlight
+	inFlight, size, longest := r.inFlight, 0, r.longest
+	for _, n := range r.sizes {
+		size = max(size, n)
+	}
 	r.mu.Unlock()
 	return ReadStats{
+		CheckpointBytes: uint64(size), CheckpointMax: uint64(longest),
 		Submitted: c.submitted.load(), Stored: c.stored.load(), Duplicates: c.duplicates.load(), Messages: c.messages.Load(),
 		Redelivered: c.redelivered.Load(), Checkpoints: c.checkpoints.Load(), Sessions: c.sessions.Load(),
 		Fenced: c.fenced.Load(), Unreadable: c.unreadable.Load(), Windows: c.windows.Load(), Changed: c.changed.Load(), Active: int(c.active.Load()), InFlight: inFlight,

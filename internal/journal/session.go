@@ -56,6 +56,8 @@ type session struct {
 	stored   *checkpoint
 	revision uint64
 	coded    []byte
+	saving   trouble
+	crowding trouble
 
 	committed atomic.Uint64 // position
 	progress  chan struct{}
@@ -80,6 +82,8 @@ func newSession(r *Reader, store *storage, shard int, name string) *session {
 		Reader: r, store: store, shard: shard, sensors: make(map[string]string), progress: make(chan struct{}, 1),
 		stored: &checkpoint{writer: name},
 	}
+	log := r.j.log.With("subject", subjectOf(shard))
+	s.saving, s.crowding = trouble{log: log}, trouble{log: log}
 	if r.gather != nil && r.j.cfg.Window > 0 {
 		s.windows = newGathering(s, r.gather(shard))
 	}

@@ -129,6 +129,9 @@ type ReadStats struct {
 	Windows, // gathered and stored
 	Changed, // stored again under another configuration: of their rows some may stand twice
 	Unreadable uint64 // messages set aside
+	// CheckpointBytes is the size of the longest checkpoint that this process wrote for a shard, CheckpointMax what the NATS
+	// server takes.
+	CheckpointBytes, CheckpointMax uint64
 	// Active is the number of shards that this process writes.
 	Active int
 	// InFlight is the records handed on that are not settled.
