@@ -51,7 +51,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
+	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) || errors.Is(err, journal.ErrShards) {
 		return nil, configError(err) // another start would find the same
 	} else if err != nil {
 		return nil, err

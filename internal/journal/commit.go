@@ -14,7 +14,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func (s *session) checkpointKey() string { return "checkpoint." + strconv.Itoa(s.shard) }
+const checkpointPrefix = "checkpoint."
+
+func checkpointKey(shard int) string { return checkpointPrefix + strconv.Itoa(shard) }
+
+func (s *session) checkpointKey() string { return checkpointKey(s.shard) }
 
 // begin reads the checkpoint and writes it back under this session's name: from then on no other session can store one.
 func (s *session) begin(ctx context.Context) error {

@@ -161,8 +161,23 @@ func (c *Config) options(log *slog.Logger) ([]nats.Option, error) {
 	return options, nil
 }
 
-// prepare sees to it that stream and bucket are there.
+// prepare sees to it that stream and bucket are there, and divided as configured.
 func (j *Journal) prepare(ctx context.Context) error {
+	s, err := j.storage(ctx)
+	if err == nil {
+		err = j.divide(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	if j.store.Swap(s) == nil {
+		close(j.ready)
+	}
+	return nil
+}
+
+// storage gives stream and bucket, made where they are not there yet.
+func (j *Journal) storage(ctx context.Context) (*storage, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	replicas := j.cfg.Replicas
@@ -181,7 +196,7 @@ func (j *Journal) prepare(ctx context.Context) error {
 		stream, err = j.js.UpdateStream(ctx, cfg)
 	}
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", streamName, err)
+		return nil, fmt.Errorf("stream %s: %w", streamName, err)
 	}
 	bucket, err := j.js.KeyValue(ctx, bucketName)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -191,12 +206,9 @@ func (j *Journal) prepare(ctx context.Context) error {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("bucket %s: %w", bucketName, err)
+		return nil, fmt.Errorf("bucket %s: %w", bucketName, err)
 	}
-	if j.store.Swap(&storage{stream: stream, bucket: bucket}) == nil {
-		close(j.ready)
-	}
-	return nil
+	return &storage{stream: stream, bucket: bucket}, nil
 }
 
 // tend prepares JetStream where that is still to do, reads depth and age, and starts the embedded server again when it is
@@ -327,15 +339,6 @@ func (j *Journal) release() error {
 		return j.server.close()
 	}
 	return nil
-}
-
-// shardOf places a sensor: FNV-1a, the same in every release, because the checkpoint of a sensor is its shard's.
-func shardOf(sensor string, shards int) int {
-	h := uint32(2166136261)
-	for i := range len(sensor) {
-		h = (h ^ uint32(sensor[i])) * 16777619
-	}
-	return int(h % uint32(shards))
 }
 
 // trouble logs when something begins to go wrong, changes, and is over. Not safe for concurrent use.

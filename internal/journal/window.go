@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -93,16 +94,7 @@ type windows []window
 // take reports whether the batch is new. A boot older than all that are remembered is always new: to store it twice
 // makes the same points, to skip it could lose it.
 func (w *windows) take(boot, seq, floor uint64) bool {
-	i, found := slices.BinarySearchFunc(*w, boot, func(x window, boot uint64) int {
-		switch {
-		case x.boot < boot:
-			return -1
-		case x.boot > boot:
-			return 1
-		default:
-			return 0
-		}
-	})
+	i, found := w.find(boot)
 	if !found {
 		if len(*w) == maxBoots {
 			if i == 0 {
@@ -114,6 +106,11 @@ func (w *windows) take(boot, seq, floor uint64) bool {
 		*w = slices.Insert(*w, i, window{boot: boot})
 	}
 	return (*w)[i].take(seq, floor)
+}
+
+// find gives the place of a boot.
+func (w *windows) find(boot uint64) (at int, found bool) {
+	return slices.BinarySearchFunc(*w, boot, func(x window, boot uint64) int { return cmp.Compare(x.boot, boot) })
 }
 
 // checkpoint is what is known to be stored of one shard. Not safe for concurrent use.

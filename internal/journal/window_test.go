@@ -153,6 +153,33 @@ func TestCheckpointForgets(t *testing.T) {
 	}
 }
 
+// What either of two windows knows the merged one knows, and nothing else.
+func TestMergedWindows(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		var a, b window
+		most := 1 + random.Uint64N(6000)
+		for range 400 {
+			w := &a
+			if random.IntN(2) == 0 {
+				w = &b
+			}
+			seq := random.Uint64N(most)
+			w.take(seq, seq/2)
+		}
+		merged := a
+		merged.merge(&b)
+		for seq := range most {
+			if got, want := merged.knows(seq), a.knows(seq) || b.knows(seq); got != want {
+				t.Fatalf("number %d of %d: known %t, want %t", seq, most, got, want)
+			}
+		}
+	}
+}
+
+// knows reports whether a number counts as taken, without taking it.
+func (w window) knows(seq uint64) bool { return !w.take(seq, 0) }
+
 func FuzzCheckpoint(f *testing.F) {
 	f.Add(filledCheckpoint().append(nil))
 	f.Add(newCheckpoint().append(nil))
