@@ -7,8 +7,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"flowsensor/internal/journal"
 )
@@ -78,4 +80,42 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// A stream that somebody else made, and that would let go of messages by itself, is not used before it is mended.
+func TestStreamThatDropsIsRefused(t *testing.T) {
+	cluster := startCluster(t, 1)
+	c := cluster.config(t)
+	js := cluster.client(t, c)
+	for what, change := range map[string]func(*jetstream.StreamConfig){
+		"discard":                  func(s *jetstream.StreamConfig) { s.Discard = jetstream.DiscardOld },
+		"max age":                  func(s *jetstream.StreamConfig) { s.MaxAge = time.Hour },
+		"max messages per subject": func(s *jetstream.StreamConfig) { s.MaxMsgsPerSubject = 10 },
+		"storage":                  func(s *jetstream.StreamConfig) { s.Storage = jetstream.MemoryStorage },
+		"retention":                func(s *jetstream.StreamConfig) { s.Retention = jetstream.LimitsPolicy },
+	} {
+		t.Run(what, func(t *testing.T) {
+			made := jetstream.StreamConfig{
+				Name: "FLOWS", Subjects: []string{"flows.*"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage,
+			}
+			change(&made)
+			if _, err := js.CreateStream(t.Context(), made); err != nil {
+				t.Fatal(err)
+			}
+			var log lockedBuffer
+			j, err := journal.Open(c, slog.New(slog.NewTextHandler(&log, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeJournal(t, j)
+			await(t, "the reason", func() bool { return strings.Contains(log.String(), "its "+what+" is") })
+			if err := js.DeleteStream(t.Context(), "FLOWS"); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "the journal", func() bool { return j.Stats().Known })
+			if err := js.DeleteStream(t.Context(), "FLOWS"); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,6 +196,9 @@ func (j *Journal) storage(ctx context.Context) (*storage, error) {
 	} else if err == nil && j.server != nil && stream.CachedInfo().Config.MaxBytes != cfg.MaxBytes {
 		stream, err = j.js.UpdateStream(ctx, cfg)
 	}
+	if err == nil {
+		err = keeps(&stream.CachedInfo().Config)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", streamName, err)
 	}
@@ -209,6 +213,27 @@ func (j *Journal) storage(ctx context.Context) (*storage, error) {
 		return nil, fmt.Errorf("bucket %s: %w", bucketName, err)
 	}
 	return &storage{stream: stream, bucket: bucket}, nil
+}
+
+// keeps refuses a stream that lets go of messages before they are acknowledged, or never: an administrator may have made it, by
+// other defaults.
+func keeps(c *jetstream.StreamConfig) error {
+	var what string
+	switch {
+	case c.Retention != jetstream.WorkQueuePolicy:
+		what = "retention is " + c.Retention.String()
+	case c.Discard != jetstream.DiscardNew:
+		what = "discard is " + c.Discard.String()
+	case c.Storage != jetstream.FileStorage:
+		what = "storage is " + c.Storage.String()
+	case c.MaxAge > 0:
+		what = "max age is " + c.MaxAge.String()
+	case c.MaxMsgsPerSubject > 0 && !c.DiscardNewPerSubject:
+		what = "max messages per subject is " + strconv.FormatInt(c.MaxMsgsPerSubject, 10)
+	default:
+		return nil
+	}
+	return fmt.Errorf("it would not keep what is acknowledged to the sensors until it is stored, for its %s: delete the stream once it is empty, and it is made anew", what)
 }
 
 // tend prepares JetStream where that is still to do, reads depth and age, and starts the embedded server again when it is
