@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/legacy"
@@ -193,7 +194,7 @@ func readLegacy(st ingest.LegacyStats, put metrics.Put) {
 	}
 	for _, v := range []struct {
 		outcome string
-		ingest.Volume
+		flow.Volume
 	}{{"accepted", st.Accepted}, {"queue_full", st.QueueFull}, {"unfit", st.Unfit}, {"durable", st.Durable}, {"lost", st.Lost}} {
 		put("legacy_records_total", float64(v.Records), v.outcome)
 		put("legacy_packets_total", float64(v.Packets), v.outcome)

@@ -195,12 +195,12 @@ func (m meters) outcomes(all *[ingest.Reasons]uint64) {
 	m["refused"] = m["datagrams"] - m["accepted"] - m["legacy"]
 }
 
-func (m meters) volume(name string, v ingest.Volume) {
+func (m meters) volume(name string, v flow.Volume) {
 	m[name+"_batches"], m[name+"_records"], m[name+"_packets"], m[name+"_bytes"] = v.Batches, v.Records, v.Packets, v.Bytes
 }
 
 // unfit is told where there is any: of a sensor as it should be there is none.
-func (m meters) unfit(name string, v ingest.Volume) {
+func (m meters) unfit(name string, v flow.Volume) {
 	if v.Batches > 0 {
 		m.volume(name, v)
 	}

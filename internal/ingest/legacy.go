@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/legacy"
 )
 
@@ -12,24 +13,24 @@ import (
 type LegacyStats struct {
 	// Outcomes counts datagrams by how they ended; the sum is that of the two legacy reasons.
 	Outcomes  [legacy.Reasons]uint64
-	Accepted  Volume // handed over
-	QueueFull Volume // refused by the sink, and lost
-	Unfit     Volume // refused by the sink for good, and lost
-	Durable   Volume // of what was accepted
-	Lost      Volume // of what was accepted
+	Accepted  flow.Volume // handed over
+	QueueFull flow.Volume // refused by the sink, and lost
+	Unfit     flow.Volume // refused by the sink for good, and lost
+	Durable   flow.Volume // of what was accepted
+	Lost      flow.Volume // of what was accepted
 	Agents    []legacy.AgentStats
 }
 
 // legacyCounters are written by any goroutine: these agents are few and slow.
 type legacyCounters struct {
 	outcomes                   [legacy.Reasons]atomic.Uint64
-	accepted, queueFull, unfit volumeCounters
-	durable, lost              volumeCounters
+	accepted, queueFull, unfit flow.VolumeCounter
+	durable, lost              flow.VolumeCounter
 }
 
 func (c *legacyCounters) load(agents *legacy.Agents) LegacyStats {
 	st := LegacyStats{
-		Accepted: c.accepted.load(), QueueFull: c.queueFull.load(), Unfit: c.unfit.load(), Durable: c.durable.load(), Lost: c.lost.load(),
+		Accepted: c.accepted.Load(), QueueFull: c.queueFull.Load(), Unfit: c.unfit.Load(), Durable: c.durable.Load(), Lost: c.lost.Load(),
 	}
 	for i := range c.outcomes {
 		st.Outcomes[i] = c.outcomes[i].Load()
@@ -40,11 +41,11 @@ func (c *legacyCounters) load(agents *legacy.Agents) LegacyStats {
 	return st
 }
 
-func (c *legacyCounters) settle(r Result, v Volume) {
+func (c *legacyCounters) settle(r Result, v flow.Volume) {
 	if r == Durable {
-		c.durable.add(v)
+		c.durable.Add(v)
 	} else {
-		c.lost.add(v)
+		c.lost.Add(v)
 	}
 }
 
@@ -80,19 +81,19 @@ func (p *processor) takeLegacy(agents *legacy.Agents, a *arrival, o *outcome) {
 		}
 		return
 	}
-	v := volumeOf(b)
+	v := flow.VolumeOf(b)
 	verdict := p.sink(b)
 	if verdict == Accepted {
-		p.legacy.accepted.add(v)
+		p.legacy.accepted.Add(v)
 		return
 	}
 	p.recycle(b)
 	o.reason = ReasonLegacyRefused
 	if verdict == Unfit {
-		p.legacy.unfit.add(v)
+		p.legacy.unfit.Add(v)
 		o.err = errLegacyUnfit
 		return
 	}
-	p.legacy.queueFull.add(v)
+	p.legacy.queueFull.Add(v)
 	o.err = errLegacyFull
 }

@@ -65,9 +65,9 @@ func TestLegacyAgentsAreCountedApart(t *testing.T) {
 	st := c.settle(7)
 
 	want := ingest.LegacyStats{
-		Accepted:  ingest.Volume{Batches: 2, Records: 2, Packets: 6, Bytes: 3000},
-		QueueFull: ingest.Volume{Batches: 1, Records: 1, Packets: 3, Bytes: 1500},
-		Durable:   ingest.Volume{Batches: 2, Records: 2, Packets: 6, Bytes: 3000},
+		Accepted:  flow.Volume{Batches: 2, Records: 2, Packets: 6, Bytes: 3000},
+		QueueFull: flow.Volume{Batches: 1, Records: 1, Packets: 3, Bytes: 1500},
+		Durable:   flow.Volume{Batches: 2, Records: 2, Packets: 6, Bytes: 3000},
 	}
 	want.Outcomes[legacy.ReasonOK], want.Outcomes[legacy.ReasonGreeting] = 3, 1
 	want.Outcomes[legacy.ReasonReplayed], want.Outcomes[legacy.ReasonHMAC] = 1, 1
@@ -119,7 +119,7 @@ func TestLegacyBatchesOfAnAgentThatIsGone(t *testing.T) {
 	c.settle(1)
 	c.SetAgents(nil)
 	c.Settle(<-held, ingest.Durable)
-	if st := c.Stats(); st.Legacy.Durable != st.Legacy.Accepted || st.Durable != (ingest.Volume{}) {
+	if st := c.Stats(); st.Legacy.Durable != st.Legacy.Accepted || st.Durable != (flow.Volume{}) {
 		t.Errorf("legacy %+v, sensors' durable %+v", st.Legacy, st.Durable)
 	}
 }

@@ -131,8 +131,8 @@ func TestDuplicates(t *testing.T) {
 
 	send(t, conn, edge.flows(records(3)...))
 	st := c.settle(1)
-	lost := ingest.Volume{Batches: 1, Records: 3, Packets: 6, Bytes: 6 * 1500}
-	if st.Outcomes[ingest.ReasonQueueFull] != 1 || st.QueueFull != lost || st.Accepted != (ingest.Volume{}) {
+	lost := flow.Volume{Batches: 1, Records: 3, Packets: 6, Bytes: 6 * 1500}
+	if st.Outcomes[ingest.ReasonQueueFull] != 1 || st.QueueFull != lost || st.Accepted != (flow.Volume{}) {
 		t.Fatalf("refused by the sink: %+v", st)
 	}
 	if s := c.sensor("edge-1"); s.QueueFull != lost || s.Outcomes[ingest.ReasonQueueFull] != 1 {

@@ -55,8 +55,8 @@ func TestDelivers(t *testing.T) {
 		t.Errorf("batches differ (-sent +got):\n%s", diff)
 	}
 
-	volume := ingest.Volume{Batches: 2, Records: 5, Packets: 15, Bytes: 15 * 1500}
-	if st.Outcomes[ingest.ReasonAccepted] != 2 || st.Accepted != volume || st.QueueFull != (ingest.Volume{}) {
+	volume := flow.Volume{Batches: 2, Records: 5, Packets: 15, Bytes: 15 * 1500}
+	if st.Outcomes[ingest.ReasonAccepted] != 2 || st.Accepted != volume || st.QueueFull != (flow.Volume{}) {
 		t.Errorf("counted %+v", st)
 	}
 	s := c.sensor("edge-1")

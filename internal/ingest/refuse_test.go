@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/wire"
 )
@@ -85,7 +86,7 @@ func checkCounts(t *testing.T, c *collector, reason ingest.Reason, id string) {
 	if st.Outcomes != one {
 		t.Errorf("counted %v, want one %v", named(st.Outcomes), reason)
 	}
-	if len(c.batches()) != 0 || st.Accepted != (ingest.Volume{}) {
+	if len(c.batches()) != 0 || st.Accepted != (flow.Volume{}) {
 		t.Error("something was handed over")
 	}
 	for _, s := range st.Sensors {

@@ -24,14 +24,14 @@ func TestUnfitBatchIsRefusedForGood(t *testing.T) {
 	send(t, conn, edge.flows(records(3)...), edge.flows(record(1)), bare(t, old, 1))
 	st := c.settle(3)
 
-	unfit := ingest.Volume{Batches: 1, Records: 3, Packets: 6, Bytes: 6 * 1500}
-	if st.Outcomes[ingest.ReasonUnfit] != 1 || st.Unfit != unfit || st.QueueFull != (ingest.Volume{}) {
+	unfit := flow.Volume{Batches: 1, Records: 3, Packets: 6, Bytes: 6 * 1500}
+	if st.Outcomes[ingest.ReasonUnfit] != 1 || st.Unfit != unfit || st.QueueFull != (flow.Volume{}) {
 		t.Errorf("counted %+v", st)
 	}
-	if s := c.sensor("edge-1"); s.Outcomes[ingest.ReasonUnfit] != 1 || s.Unfit != unfit || s.QueueFull != (ingest.Volume{}) {
+	if s := c.sensor("edge-1"); s.Outcomes[ingest.ReasonUnfit] != 1 || s.Unfit != unfit || s.QueueFull != (flow.Volume{}) {
 		t.Errorf("sensor counted %+v", s)
 	}
-	if l := st.Legacy; l.Unfit != (ingest.Volume{Batches: 1, Records: 1, Packets: 3, Bytes: 1500}) || l.QueueFull != (ingest.Volume{}) {
+	if l := st.Legacy; l.Unfit != (flow.Volume{Batches: 1, Records: 1, Packets: 3, Bytes: 1500}) || l.QueueFull != (flow.Volume{}) {
 		t.Errorf("legacy agents counted %+v", l)
 	}
 	a := edge.answered(conn).answer

@@ -41,7 +41,7 @@ type Reader struct {
 // holding is what was handed on and is not settled.
 type holding struct {
 	flight *flight
-	volume Volume
+	volume flow.Volume
 	weight int64
 }
 
@@ -202,7 +202,7 @@ func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
 
 // hand gives one batch to the next stage, when there is room.
 func (r *Reader) hand(ctx context.Context, f *flight, b *flow.Batch) error {
-	h := holding{flight: f, volume: volumeOf(b), weight: min(weightOf(b), int64(r.j.cfg.InFlight))}
+	h := holding{flight: f, volume: flow.VolumeOf(b), weight: min(weightOf(b), int64(r.j.cfg.InFlight))}
 	if err := r.room.Acquire(ctx, h.weight); err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (r *Reader) hand(ctx context.Context, f *flight, b *flow.Batch) error {
 		r.unhold(b)
 		return fmt.Errorf("hand on a batch: %w", err)
 	}
-	r.counters.submitted.add(h.volume)
+	r.counters.submitted.Add(h.volume)
 	return nil
 }
 
@@ -239,7 +239,7 @@ func (r *Reader) Stored(b *flow.Batch) {
 	if h.flight == nil {
 		return
 	}
-	r.counters.stored.add(h.volume)
+	r.counters.stored.Add(h.volume)
 	r.batches.Put(b)
 	h.flight.session.settled(h.flight)
 }
@@ -273,7 +273,7 @@ func (r *Reader) Stats() ReadStats {
 	r.mu.Unlock()
 	return ReadStats{
 		CheckpointBytes: uint64(size), CheckpointMax: uint64(longest),
-		Submitted: c.submitted.load(), Stored: c.stored.load(), Duplicates: c.duplicates.load(), Messages: c.messages.Load(),
+		Submitted: c.submitted.Load(), Stored: c.stored.Load(), Duplicates: c.duplicates.Load(), Messages: c.messages.Load(),
 		Redelivered: c.redelivered.Load(), Checkpoints: c.checkpoints.Load(), Sessions: c.sessions.Load(),
 		Fenced: c.fenced.Load(), Unreadable: c.unreadable.Load(), Windows: c.windows.Load(), Changed: c.changed.Load(), Active: int(c.active.Load()), InFlight: inFlight,
 	}

@@ -318,7 +318,7 @@ func (s *session) unpack(f *flight, message []byte) ([]*flow.Batch, error) {
 			fresh = append(fresh, b)
 			continue
 		}
-		s.counters.duplicates.add(volumeOf(b))
+		s.counters.duplicates.Add(flow.VolumeOf(b))
 		s.batches.Put(b)
 	}
 	return fresh, nil
