@@ -46,7 +46,7 @@ var metricDefs = []metrics.Def{
 	{Name: "legacy_bytes_total", Help: "IP bytes in the records of legacy agents, by their outcome.", Labels: []string{"outcome"}},
 	{Name: "legacy_agent_records_total", Help: "Records received from a legacy agent.", Labels: []string{"agent"}},
 	{Name: "legacy_agent_last_seen_timestamp_seconds", Help: "Receive time of the agent's latest flow; absent before the first.", Labels: []string{"agent"}},
-	{Name: "journal_up", Help: "1 once JetStream was reached."},
+	{Name: "journal_up", Help: "1 while JetStream answers."},
 	{Name: "journal_messages", Help: "Messages that wait in the journal."},
 	{Name: "journal_bytes", Help: "Octets that wait in the journal."},
 	{Name: "journal_max_bytes", Help: "Octets that the journal holds at most."},
@@ -210,7 +210,7 @@ func readLegacy(st ingest.LegacyStats, put metrics.Put) {
 
 func readJournal(st journal.Stats, put metrics.Put) {
 	up := 0.0
-	if st.Known {
+	if st.Up {
 		up = 1
 	}
 	put("journal_up", up)

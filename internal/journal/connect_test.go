@@ -43,7 +43,7 @@ func TestClusterRefusesLogin(t *testing.T) {
 	refusing.WaitForShutdown()
 	o.Username, o.Password = "", ""
 	startServer(t, o)
-	await(t, "the journal", func() bool { return j.Stats().Known })
+	await(t, "the journal", func() bool { return j.Stats().Up })
 }
 
 // startServer starts a NATS server that lives until the test ends, at the latest.
@@ -112,7 +112,7 @@ func TestStreamThatDropsIsRefused(t *testing.T) {
 			if err := js.DeleteStream(t.Context(), "FLOWS"); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "the journal", func() bool { return j.Stats().Known })
+			await(t, "the journal", func() bool { return j.Stats().Up })
 			if err := js.DeleteStream(t.Context(), "FLOWS"); err != nil {
 				t.Fatal(err)
 			}

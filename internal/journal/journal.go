@@ -64,6 +64,7 @@ type Journal struct {
 
 	repair chan struct{} // asks tend to start the embedded server again
 
+	up   atomic.Bool               // JetStream answered when it was asked last
 	said atomic.Pointer[complaint] // what the connection complained of last
 }
 
@@ -261,6 +262,7 @@ func (j *Journal) tend(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		j.up.Store(err == nil)
 		trouble.is(j.explain(err), "the journal cannot be used", "the journal can be used again")
 		select {
 		case <-ticker.C:
@@ -299,7 +301,7 @@ func (j *Journal) look(ctx context.Context) error {
 		return err
 	}
 	next := &state{
-		messages: info.State.Msgs, bytes: info.State.Bytes, last: info.State.LastSeq, max: info.Config.MaxBytes, known: true,
+		messages: info.State.Msgs, bytes: info.State.Bytes, last: info.State.LastSeq, max: info.Config.MaxBytes,
 	}
 	if info.State.Msgs > 0 {
 		next.oldest = info.State.FirstTime
@@ -310,7 +312,6 @@ func (j *Journal) look(ctx context.Context) error {
 
 // state is what look saw last.
 type state struct {
-	known           bool
 	messages, bytes uint64
 	last            uint64
 	max             int64

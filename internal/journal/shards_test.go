@@ -25,7 +25,7 @@ func TestShardsChange(t *testing.T) {
 			}
 		}
 		a.drain()
-		await(t, "all batches", func() bool { return j.Stats().Messages == 0 && j.Stats().Known })
+		await(t, "all batches", func() bool { return j.Stats().Messages == 0 && j.Stats().Up })
 		r.drain()
 		again := r.Stats().Duplicates.Batches
 		closeJournal(t, j)
@@ -74,14 +74,14 @@ func TestShardsChangeInCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the reason", func() bool { return strings.Contains(log.String(), "set it back until the journal is empty") })
-	if next.Stats().Known {
+	if next.Stats().Up {
 		t.Error("it is used")
 	}
 	r := readInto(t, old, d)
 	await(t, "rows", func() bool { return d.rows() == 2 })
 	r.drain()
 	closeJournal(t, old)
-	await(t, "the change", func() bool { return next.Stats().Known })
+	await(t, "the change", func() bool { return next.Stats().Up })
 
 	again, reading := appendTo(t, next), readInto(t, next, d)
 	again.put(batchOf("edge-1", 1, 2))

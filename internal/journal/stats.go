@@ -10,9 +10,9 @@ import (
 
 // Stats is the state of the whole journal, at most a few seconds old.
 type Stats struct {
-	// Known is false before JetStream was reached for the first time.
-	Known bool
-	// Messages and Bytes wait in the stream; MaxBytes is what it holds at most.
+	// Up says that JetStream answered when it was asked last.
+	Up bool
+	// Messages and Bytes wait in the stream, as far as it is known; MaxBytes is what it holds at most.
 	Messages, Bytes, MaxBytes uint64
 	// Age of the oldest message; 0 where there is none.
 	Age time.Duration
@@ -21,7 +21,7 @@ type Stats struct {
 // Stats is a copy.
 func (j *Journal) Stats() Stats {
 	s := j.state.Load()
-	st := Stats{Known: s.known, Messages: s.messages, Bytes: s.bytes, MaxBytes: uint64(max(s.max, 0))}
+	st := Stats{Up: j.up.Load(), Messages: s.messages, Bytes: s.bytes, MaxBytes: uint64(max(s.max, 0))}
 	if !s.oldest.IsZero() {
 		st.Age = max(time.Since(s.oldest), 0)
 	}
