@@ -121,9 +121,10 @@ type checkpoint struct {
 	created int64
 	// position is the last message that is stored, as are all before it.
 	position uint64
-	// number is that of the last window that was made known, edges those that were and are not acknowledged, ascending.
-	// config is what their rows were made under.
+	// number is that of the last window that was made known, other that of the last one before the clock leapt. edges are
+	// those that were made known and are not acknowledged, ascending. config is what their rows were made under.
 	number  int64
+	other   int64
 	config  string
 	edges   []edge
 	sensors map[string]*known
@@ -189,8 +190,8 @@ const checkpointVersion = 3
 
 var errCheckpoint = errors.New("checkpoint is malformed")
 
-// append codes the checkpoint: version; length and name of the writer; created, position and number in 8 octets each; length
-// and text of config; number of edges; for each: number and position in 8 octets each, kind; number of sensors; for each:
+// append codes the checkpoint: version; length and name of the writer; created, position, number and other in 8 octets
+// each; length and text of config; number of edges; for each: number and position in 8 octets each, kind; number of sensors; for each:
 // length and id, heard, number of boots, for each: boot in 8 octets, floor, number of words, the words in 8 octets each, from
 // that of the floor on. Numbers are varints where no width is given.
 func (c *checkpoint) append(dst []byte) []byte {
@@ -199,6 +200,7 @@ func (c *checkpoint) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(c.created))
 	dst = binary.BigEndian.AppendUint64(dst, c.position)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(c.number))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(c.other))
 	dst = appendText(dst, c.config)
 	dst = binary.AppendUvarint(dst, uint64(len(c.edges)))
 	for _, e := range c.edges {
@@ -255,7 +257,7 @@ func readCheckpoint(data []byte) (*checkpoint, error) {
 		return nil, errCheckpoint
 	}
 	c.writer = r.text()
-	c.created, c.position, c.number = int64(r.uint64()), r.uint64(), int64(r.uint64())
+	c.created, c.position, c.number, c.other = int64(r.uint64()), r.uint64(), int64(r.uint64()), int64(r.uint64())
 	c.config = r.text()
 	for range r.count(17) {
 		e := edge{number: int64(r.uint64()), position: r.uint64(), kind: Edge(r.octet())}

@@ -73,7 +73,7 @@ const testTime = 1_700_000_000
 
 func filledCheckpoint() *checkpoint {
 	c := newCheckpoint()
-	c.writer, c.created, c.position, c.number = "writer-1", 12345, 678, 91011
+	c.writer, c.created, c.position, c.number, c.other = "writer-1", 12345, 678, 91011, 777
 	c.config = "as before"
 	c.edges = []edge{{91010, 700, Tick}, {91011, 700, Full}}
 	for i := range 20 {
