@@ -139,7 +139,7 @@ func (r *Reader) write(ctx context.Context, shard int) {
 	trouble := trouble{log: r.j.log.With("subject", subjectOf(shard))}
 	l := lease{key: "lease." + strconv.Itoa(shard), ttl: r.j.cfg.LeaseTTL, alone: r.j.server != nil}
 	for r.stopping.Err() == nil && ctx.Err() == nil {
-		err := r.turn(ctx, shard, &l)
+		err := r.turn(ctx, shard, &l, func() { trouble.is(nil, writeTrouble, writeEnd) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -151,7 +151,7 @@ func (r *Reader) write(ctx context.Context, shard int) {
 		if errors.Is(err, errLeaseHeld) {
 			err = nil
 		}
-		trouble.is(err, "a shard of the journal is not written; trying again", "a shard of the journal is written again")
+		trouble.is(err, writeTrouble, writeEnd)
 		select {
 		case <-time.After(pause):
 		case <-r.stopping.Done():
@@ -160,8 +160,14 @@ func (r *Reader) write(ctx context.Context, shard int) {
 	}
 }
 
-// turn tries to get the lease and writes as long as it is held. errLeaseHeld says that another is writing.
-func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
+const (
+	writeTrouble = "a shard of the journal is not written; trying again"
+	writeEnd     = "a shard of the journal is written again"
+)
+
+// turn tries to get the lease and writes as long as it is held; begun is called when the first message may come. errLeaseHeld
+// says that another is writing.
+func (r *Reader) turn(ctx context.Context, shard int, l *lease, begun func()) error {
 	store := r.j.store.Load()
 	l.bucket, l.owner = store.bucket, r.name
 	calling, cancel := context.WithTimeout(ctx, callTimeout)
@@ -177,7 +183,7 @@ func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
 
 	living, end := context.WithCancelCause(ctx)
 	s := newSession(r, store, shard, r.name+"-"+strconv.FormatUint(number, 10))
-	s.fail = end
+	s.fail, s.begun = end, begun
 	var keeper sync.WaitGroup
 	kept, letGo := context.WithCancel(living)
 	keeper.Go(func() {

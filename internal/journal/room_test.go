@@ -66,7 +66,8 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 }
 
-// A server that cannot be started again says so once, not each second for as long as the disk is full.
+// A server that cannot be started again says so once, not each second for as long as the disk is full; and the end of the
+// trouble is told when it ends.
 func TestFullDiskIsLoggedOnce(t *testing.T) {
 	c := config(t)
 	mount(t, c.Dir)
@@ -89,8 +90,11 @@ func TestFullDiskIsLoggedOnce(t *testing.T) {
 	if n := strings.Count(log.String(), text); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
+	await(t, "word of the reader", func() bool { return strings.Contains(log.String(), "a shard of the journal is not written") })
 	remove()
-	await(t, "the end of the trouble", func() bool { return strings.Contains(log.String(), "the journal's server runs again") })
+	for _, end := range []string{"the journal's server runs again", "a shard of the journal is written again"} {
+		await(t, end, func() bool { return strings.Contains(log.String(), end) })
+	}
 	close(stop)
 	n := int(<-sent)
 	a.drain()

@@ -41,6 +41,7 @@ type session struct {
 	store *storage
 	ahead *checkpoint // what is stored and what is handed on
 	fail  context.CancelCauseFunc
+	begun func() // called when the first message may come
 
 	windows *gathering // nil where each message is committed by itself
 
@@ -99,6 +100,7 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.begun()
 	committing, end := context.WithCancel(ctx)
 	var committer sync.WaitGroup
 	if s.windows != nil {
