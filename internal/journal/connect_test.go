@@ -82,6 +82,26 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
+// A collector that never reached its cluster ends at once when it is told to.
+func TestEndBeforeTheClusterWasReached(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config(t)
+	c.URL = "nats://" + l.Addr().String()
+	_ = l.Close() // nobody listens there
+	j := open(t, c)
+	defer closeJournal(t, j)
+	a, r := appendTo(t, j), readInto(t, j, newDatabase(t))
+	begin := time.Now()
+	a.drain()
+	r.drain()
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+}
+
 // A stream that somebody else made, and that would let go of messages by itself, is not used before it is mended.
 func TestStreamThatDropsIsRefused(t *testing.T) {
 	cluster := startCluster(t, 1)

@@ -66,7 +66,10 @@ func (j *Journal) Reader(submit func(*flow.Batch) error) *Reader {
 func (r *Reader) Run(ctx context.Context) error {
 	defer close(r.finished)
 	defer r.stop()
-	if err := r.j.wait(ctx); err != nil {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.stopping, cancel)()
+	if err := r.j.wait(waiting); err != nil {
 		return nil // the end came first
 	}
 	var shards sync.WaitGroup
