@@ -56,12 +56,16 @@ func (c *checkpoint) take(m mark, at int64) bool {
 }
 
 // forget lets go of the sensors that are gone, now and then. now is the journal's time, or our own where that is behind: no
-// clock that is ahead alone makes anything forgotten.
+// clock that is ahead alone makes anything forgotten. Nor does one that leaps: who lives is heard before the next look.
 func (c *checkpoint) forget(now int64) {
-	if now-c.looked < forgetEvery && now >= c.looked {
+	since := now - c.looked
+	if since >= 0 && since < forgetEvery {
 		return
 	}
 	c.looked = now
+	if since < 0 || since >= 2*forgetEvery {
+		return
+	}
 	maps.DeleteFunc(c.sensors, func(_ string, k *known) bool { return k.heard < now-forgetAfter })
 }
 

@@ -141,6 +141,10 @@ func TestCheckpointForgets(t *testing.T) {
 	c.take(mark{"seldom", 1, 2, 1}, testTime+60*day)
 	c.take(mark{"always", 1, 1, 1}, testTime+91*day)
 	c.forget(testTime + 91*day)
+	if len(c.sensors) != 3 {
+		t.Error("forgotten as soon as the clock leapt: who lives had no time to be heard")
+	}
+	c.forget(testTime + 91*day + forgetEvery)
 	if c.sensors["gone"] != nil || c.sensors["seldom"] == nil || c.sensors["always"] == nil {
 		t.Errorf("%d sensors are known", len(c.sensors))
 	}
