@@ -27,7 +27,7 @@ type dnstapFeed struct {
 	server *dnstap.Server
 	submit func(*flow.Batch) error // takes a batch for good, or does not
 
-	appended, full, limited atomic.Uint64 // answers
+	appended, full, unfit, limited atomic.Uint64 // answers
 
 	started time.Time
 
@@ -111,6 +111,8 @@ func (f *dnstapFeed) hand(answers []flow.DNSAnswer) {
 	case errors.Is(err, journal.ErrTooLarge) && n > 1:
 		f.hand(answers[: n/2 : n/2])
 		f.hand(answers[n/2:])
+	case errors.Is(err, journal.ErrTooLarge):
+		f.unfit.Add(1)
 	default:
 		f.full.Add(uint64(n))
 	}
@@ -129,5 +131,6 @@ func (f *dnstapFeed) read(put metrics.Put) {
 	}
 	put("dnstap_answers_total", float64(f.appended.Load()))
 	put("dnstap_dropped_answers_total", float64(f.full.Load()), "journal_full")
+	put("dnstap_dropped_answers_total", float64(f.unfit.Load()), "too_large")
 	put("dnstap_dropped_answers_total", float64(f.limited.Load()), "failure_limited")
 }

@@ -67,7 +67,7 @@ const ledgerStep = 1000 // of every meter, from report to report
 
 func fill(t *testing.T) *filled {
 	t.Helper()
-	f := &filled{Server: startInflux(t), now: time.Now(), sent: make(map[string]sums)}
+	f := &filled{Server: influxtest.WithDatabase(t, "flows"), now: time.Now(), sent: make(map[string]sums)}
 	writer, err := influx.Open(influx.Config{URL: f.URL(), API: influx.V1, Database: "flows", Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)

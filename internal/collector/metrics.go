@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/legacy"
@@ -25,6 +26,9 @@ var metricDefs = []metrics.Def{
 	{Name: "queue_full_records_total", Help: "Records of authentic batches refused because the journal had no room; the sensors keep them."},
 	{Name: "queue_full_packets_total", Help: "Packets in records refused because the journal had no room; the sensors keep them."},
 	{Name: "queue_full_bytes_total", Help: "IP bytes in records refused because the journal had no room; the sensors keep them."},
+	{Name: "unfit_records_total", Help: "Records of authentic batches that fit no message of the journal; the sensors drop them."},
+	{Name: "unfit_packets_total", Help: "Packets in records of batches that fit no message of the journal."},
+	{Name: "unfit_bytes_total", Help: "IP bytes in records of batches that fit no message of the journal."},
 	{Name: "durable_records_total", Help: "Records of the batches that are durable; they are acknowledged to the sensors."},
 	{Name: "lost_records_total", Help: "Records of accepted batches that did not become durable; the sensors send them again."},
 	{Name: "answers_total", Help: "Answers to sensors, by what became of them.", Labels: []string{"outcome"}},
@@ -37,12 +41,12 @@ var metricDefs = []metrics.Def{
 	{Name: "sensor_clock_offset_seconds", Help: "The sensor's clock minus the collector's at its latest datagram, to half a second: the stamp is in seconds.", Labels: []string{"sensor"}},
 	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram; absent before the first.", Labels: []string{"sensor"}},
 	{Name: "legacy_datagrams_total", Help: "Datagrams of legacy agents, by how they ended.", Labels: []string{"outcome"}},
-	{Name: "legacy_records_total", Help: "Records of legacy agents: accepted, and of these durable or lost, or lost at once because the journal had no room.", Labels: []string{"outcome"}},
+	{Name: "legacy_records_total", Help: "Records of legacy agents: accepted, and of these durable or lost, or lost at once because the journal had no room or does not take such a batch.", Labels: []string{"outcome"}},
 	{Name: "legacy_packets_total", Help: "Packets in the records of legacy agents, by their outcome.", Labels: []string{"outcome"}},
 	{Name: "legacy_bytes_total", Help: "IP bytes in the records of legacy agents, by their outcome.", Labels: []string{"outcome"}},
 	{Name: "legacy_agent_records_total", Help: "Records received from a legacy agent.", Labels: []string{"agent"}},
 	{Name: "legacy_agent_last_seen_timestamp_seconds", Help: "Receive time of the agent's latest flow; absent before the first.", Labels: []string{"agent"}},
-	{Name: "journal_up", Help: "1 once JetStream was reached."},
+	{Name: "journal_up", Help: "1 while JetStream answers."},
 	{Name: "journal_messages", Help: "Messages that wait in the journal."},
 	{Name: "journal_bytes", Help: "Octets that wait in the journal."},
 	{Name: "journal_max_bytes", Help: "Octets that the journal holds at most."},
@@ -62,6 +66,8 @@ var metricDefs = []metrics.Def{
 	{Name: "journal_stored_records_total", Help: "Records whose message may leave the journal."},
 	{Name: "journal_in_flight_records", Help: "Records read from the journal that are not stored."},
 	{Name: "journal_checkpoints_total", Help: "Checkpoints stored."},
+	{Name: "journal_checkpoint_bytes", Help: "Longest checkpoint of a shard: it grows with the sensors, which are forgotten after 90 days of silence."},
+	{Name: "journal_checkpoint_max_bytes", Help: "Longest checkpoint that the NATS server takes: its max_payload."},
 	{Name: "journal_sessions_total", Help: "Times this process became the writer of a shard."},
 	{Name: "journal_fenced_total", Help: "Times another writer took a shard over."},
 	{Name: "journal_unreadable_messages_total", Help: "Messages set aside because they cannot be read."},
@@ -152,6 +158,9 @@ func readIngest(st ingest.Stats, put metrics.Put) {
 	put("queue_full_records_total", float64(st.QueueFull.Records))
 	put("queue_full_packets_total", float64(st.QueueFull.Packets))
 	put("queue_full_bytes_total", float64(st.QueueFull.Bytes))
+	put("unfit_records_total", float64(st.Unfit.Records))
+	put("unfit_packets_total", float64(st.Unfit.Packets))
+	put("unfit_bytes_total", float64(st.Unfit.Bytes))
 	put("durable_records_total", float64(st.Durable.Records))
 	put("lost_records_total", float64(st.Lost.Records))
 	put("answers_total", float64(st.Answers.Sent), "sent")
@@ -185,8 +194,8 @@ func readLegacy(st ingest.LegacyStats, put metrics.Put) {
 	}
 	for _, v := range []struct {
 		outcome string
-		ingest.Volume
-	}{{"accepted", st.Accepted}, {"queue_full", st.QueueFull}, {"durable", st.Durable}, {"lost", st.Lost}} {
+		flow.Volume
+	}{{"accepted", st.Accepted}, {"queue_full", st.QueueFull}, {"unfit", st.Unfit}, {"durable", st.Durable}, {"lost", st.Lost}} {
 		put("legacy_records_total", float64(v.Records), v.outcome)
 		put("legacy_packets_total", float64(v.Packets), v.outcome)
 		put("legacy_bytes_total", float64(v.Bytes), v.outcome)
@@ -201,7 +210,7 @@ func readLegacy(st ingest.LegacyStats, put metrics.Put) {
 
 func readJournal(st journal.Stats, put metrics.Put) {
 	up := 0.0
-	if st.Known {
+	if st.Up {
 		up = 1
 	}
 	put("journal_up", up)
@@ -230,6 +239,8 @@ func readReader(st journal.ReadStats, put metrics.Put) {
 	put("journal_stored_records_total", float64(st.Stored.Records))
 	put("journal_in_flight_records", float64(st.InFlight))
 	put("journal_checkpoints_total", float64(st.Checkpoints))
+	put("journal_checkpoint_bytes", float64(st.CheckpointBytes))
+	put("journal_checkpoint_max_bytes", float64(st.CheckpointMax))
 	put("journal_sessions_total", float64(st.Sessions))
 	put("journal_fenced_total", float64(st.Fenced))
 	put("journal_unreadable_messages_total", float64(st.Unreadable))

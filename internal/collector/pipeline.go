@@ -51,7 +51,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
+	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) || errors.Is(err, journal.ErrShards) {
 		return nil, configError(err) // another start would find the same
 	} else if err != nil {
 		return nil, err
@@ -151,10 +151,14 @@ func (p *pipeline) sink(b *flow.Batch) ingest.Verdict {
 	if b.Content == flow.SensorReadings {
 		p.reports.note(b)
 	}
-	if err := p.appender.Append(b); err != nil {
+	switch err := p.appender.Append(b); {
+	case err == nil:
+		return ingest.Accepted
+	case errors.Is(err, journal.ErrTooLarge):
+		return ingest.Unfit
+	default:
 		return ingest.Full
 	}
-	return ingest.Accepted
 }
 
 // release is where the pool gives its batches back.

@@ -139,11 +139,13 @@ func (s *Service) readings() []flow.Reading {
 	m.volume("durable", st.Durable)
 	m.volume("lost", st.Lost)
 	m.volume("queue_full", st.QueueFull)
+	m.unfit("unfit", st.Unfit)
 	if len(st.Legacy.Agents) > 0 {
 		m.volume("legacy_accepted", st.Legacy.Accepted)
 		m.volume("legacy_durable", st.Legacy.Durable)
 		m.volume("legacy_lost", st.Legacy.Lost)
 		m.volume("legacy_queue_full", st.Legacy.QueueFull)
+		m.unfit("legacy_unfit", st.Legacy.Unfit)
 	}
 	for _, sock := range st.Sockets {
 		m["kernel_drops"] += sock.KernelDrops
@@ -166,6 +168,7 @@ func sensorReadings(st *ingest.SensorStats) []flow.Reading {
 	m.volume("durable", st.Durable)
 	m.volume("lost", st.Lost)
 	m.volume("queue_full", st.QueueFull)
+	m.unfit("unfit", st.Unfit)
 	m["clock_offset_us"] = uint64(st.Offset.Microseconds())
 	return m.readings(st.ID)
 }
@@ -192,8 +195,15 @@ func (m meters) outcomes(all *[ingest.Reasons]uint64) {
 	m["refused"] = m["datagrams"] - m["accepted"] - m["legacy"]
 }
 
-func (m meters) volume(name string, v ingest.Volume) {
+func (m meters) volume(name string, v flow.Volume) {
 	m[name+"_batches"], m[name+"_records"], m[name+"_packets"], m[name+"_bytes"] = v.Batches, v.Records, v.Packets, v.Bytes
+}
+
+// unfit is told where there is any: of a sensor as it should be there is none.
+func (m meters) unfit(name string, v flow.Volume) {
+	if v.Batches > 0 {
+		m.volume(name, v)
+	}
 }
 
 func (m meters) journal(st journal.Stats, in journal.AppendStats) {

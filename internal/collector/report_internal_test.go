@@ -109,7 +109,7 @@ func TestReportOfWithheldRecords(t *testing.T) {
 	}
 	run.Wait()
 	m := make(meters)
-	m.store(journal.ReadStats{Submitted: journal.Volume{Batches: 1, Records: 4, Packets: 10, Bytes: 400}}, r.pool.Stats())
+	m.store(journal.ReadStats{Submitted: flow.Volume{Batches: 1, Records: 4, Packets: 10, Bytes: 400}}, r.pool.Stats())
 	for _, unit := range []string{"_records", "_packets", "_bytes"} {
 		if sum := m["written"+unit] + m["withheld"+unit] + m["dead_lettered"+unit] + m["left"+unit]; sum != m["read"+unit] || m["withheld"+unit] == 0 {
 			t.Errorf("of %d%s the ledger has %d: %v", m["read"+unit], unit, sum, m)

@@ -123,18 +123,7 @@ func processorTime(b *testing.B) time.Duration {
 // BenchmarkPoints says how many points a second of traffic becomes, with the defaults and beside raw flows, and how many of
 // each kind InfluxDB takes in a second.
 func BenchmarkPoints(b *testing.B) {
-	path, err := influxtest.Find(b.Context(), influxtest.Debian)
-	if err != nil {
-		b.Skip(err)
-	}
-	server, err := influxtest.Start(b.Context(), influxtest.Config{Binary: path, Dir: b.TempDir()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = server.Stop() }()
-	if err := server.CreateDatabase(b.Context(), "flows"); err != nil {
-		b.Fatal(err)
-	}
+	server := influxtest.WithDatabase(b, "flows")
 	w, err := influx.Open(influx.Config{URL: server.URL(), API: influx.V1, Database: "flows", Timeout: 30 * time.Second})
 	if err != nil {
 		b.Fatal(err)

@@ -31,31 +31,6 @@ func child(path string) {
 	}
 }
 
-// startInflux gives a real server, or skips where there is none; in CI it has to be there.
-func startInflux(t *testing.T) *influxtest.Server {
-	t.Helper()
-	path, err := influxtest.Find(t.Context(), influxtest.Debian)
-	if err != nil {
-		if os.Getenv("FLOWSENSOR_CI") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	server, err := influxtest.Start(t.Context(), influxtest.Config{Binary: path, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := server.CreateDatabase(t.Context(), "flows"); err != nil {
-		t.Fatal(err)
-	}
-	return server
-}
-
 // process is a collector that can be killed and started again.
 type process struct {
 	t      *testing.T
@@ -182,7 +157,7 @@ type rig struct {
 
 func newRig(t *testing.T, more string) *rig {
 	t.Helper()
-	r := &rig{server: startInflux(t)}
+	r := &rig{server: influxtest.WithDatabase(t, "flows")}
 	dir, port := t.TempDir(), freePort(t)
 	text := fmt.Sprintf("state_dir = %q\n[ingest]\nlisten = [\"127.0.0.1:%d\"]\n[http]\nlisten = \"\"\n[journal]\nshards = 2\nlease = \"1s\"\n"+
 		"[store]\nkind = \"influxdb\"\nage = \"100ms\"\n[store.influxdb]\nurl = %q\n%s"+

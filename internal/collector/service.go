@@ -215,7 +215,7 @@ func (s *Service) followOrigins(life context.Context) {
 
 // ledger is what the processed records come to. What was given up at the end stands in the journal still.
 type ledger struct {
-	received, refused, appended                  uint64
+	received, refused, unfit, appended           uint64
 	read, written, withheld, deadLettered, again uint64
 }
 
@@ -224,7 +224,8 @@ func (s *Service) ledger() (l ledger) {
 	if p.server != nil {
 		in := p.server.Stats()
 		l.refused = in.QueueFull.Records + in.Legacy.QueueFull.Records
-		l.received = in.Accepted.Records + in.Legacy.Accepted.Records + l.refused
+		l.unfit = in.Unfit.Records + in.Legacy.Unfit.Records
+		l.received = in.Accepted.Records + in.Legacy.Accepted.Records + l.refused + l.unfit
 		l.appended = p.appender.Stats().Appended.Records
 	}
 	if p.pool != nil {
@@ -238,7 +239,7 @@ func (s *Service) ledger() (l ledger) {
 // logEnd states the ledger of this life.
 func (s *Service) logEnd() {
 	l, kept := s.ledger(), s.pipeline.journal.Stats()
-	s.log.Info("ledger", "received_records", l.received, "journal_full_records", l.refused, "journaled_records", l.appended,
+	s.log.Info("ledger", "received_records", l.received, "journal_full_records", l.refused, "unfit_records", l.unfit, "journaled_records", l.appended,
 		"read_records", l.read, "written_records", l.written, "withheld_records", l.withheld, "dead_lettered_records", l.deadLettered,
 		"left_in_journal_records", l.again, "journal_messages", kept.Messages)
 }

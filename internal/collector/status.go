@@ -160,7 +160,7 @@ func outcomes(counts *[ingest.Reasons]uint64) map[string]uint64 {
 
 func (s *Service) journalStatus() JournalStatus {
 	st := s.pipeline.journal.Stats()
-	out := JournalStatus{Up: st.Known, Messages: st.Messages, Bytes: st.Bytes, MaxBytes: st.MaxBytes, Age: st.Age.Seconds()}
+	out := JournalStatus{Up: st.Up, Messages: st.Messages, Bytes: st.Bytes, MaxBytes: st.MaxBytes, Age: st.Age.Seconds()}
 	if s.pipeline.appender != nil {
 		a := s.pipeline.appender.Stats()
 		out.Blocked, out.Failures = a.Blocked, a.Failures

@@ -80,7 +80,7 @@ func (s *Snapshot) write(out *strings.Builder) error {
 		status.Count(j.Messages), seconds(j.Age))
 	switch {
 	case !j.Up:
-		out.WriteString("; NOT REACHED")
+		out.WriteString("; DOES NOT ANSWER")
 	case j.Blocked > 0:
 		fmt.Fprintf(out, "; FULL: %d shards have no room", j.Blocked)
 	}

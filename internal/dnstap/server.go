@@ -20,8 +20,12 @@ import (
 // contentType is what the peers agree on.
 const contentType = "protobuf:dnstap.Dnstap"
 
-// acceptPause is how long a failure to accept is waited out: of descriptors, mostly.
-const acceptPause = 100 * time.Millisecond
+const (
+	// acceptPause is how long a failure to accept is waited out: of descriptors, mostly.
+	acceptPause = 100 * time.Millisecond
+	// quietFor is how long such failures are only counted after one was logged.
+	quietFor = time.Minute
+)
 
 // Server listens for DNS servers. Make it with Listen.
 type Server struct {
@@ -87,6 +91,7 @@ func (s *Server) Run(ctx context.Context, emit func(*flow.DNSAnswer)) error {
 		s.hangUp()
 	})
 	defer stop()
+	var logged time.Time
 	for {
 		conn, err := s.listener.Accept()
 		switch {
@@ -98,7 +103,11 @@ func (s *Server) Run(ctx context.Context, emit func(*flow.DNSAnswer)) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		case err != nil:
-			s.log.Warn("cannot accept a dnstap connection", "err", err)
+			s.counters.refuse(NotAccepted)
+			if logged.IsZero() || time.Since(logged) >= quietFor {
+				logged = time.Now()
+				s.log.Warn("cannot accept dnstap connections, trying on; more failures in the next minute are only counted", "err", err)
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(acceptPause):

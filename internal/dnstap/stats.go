@@ -12,18 +12,19 @@ type Reason uint8
 
 // The reasons. What the message itself lacks is in Stats.Messages.
 const (
-	Busy       Reason = iota // a connection beyond the most there may be
-	Handshake                // a connection that is not Frame Streams, or of other content
-	Broken                   // a connection that ended within a frame
-	TooLong                  // a frame
-	Malformed                // a frame that is no dnstap message
-	OtherType                // a message of another type, or none
-	Incomplete               // a message without response, client or server
+	Busy        Reason = iota // a connection beyond the most there may be
+	Handshake                 // a connection that is not Frame Streams, or of other content
+	Broken                    // a connection that ended within a frame
+	TooLong                   // a frame
+	Malformed                 // a frame that is no dnstap message
+	OtherType                 // a message of another type, or none
+	Incomplete                // a message without response, client or server
+	NotAccepted               // a try to take a connection that failed, for want of descriptors mostly
 
 	reasons
 )
 
-var reasonNames = [reasons]string{"busy", "handshake", "broken", "too_long", "malformed", "other_type", "incomplete"}
+var reasonNames = [reasons]string{"busy", "handshake", "broken", "too_long", "malformed", "other_type", "incomplete", "not_accepted"}
 
 func (r Reason) String() string {
 	if r < reasons {

@@ -181,24 +181,7 @@ func (r *rig) dump() {
 // influx starts a real InfluxDB in the mirror's namespace.
 func (r *rig) influx() *influxtest.Server {
 	r.t.Helper()
-	binary, err := influxtest.Find(r.context(), influxtest.Debian)
-	if err != nil {
-		if os.Getenv("FLOWSENSOR_CI") == "1" {
-			r.t.Fatal(err)
-		}
-		r.t.Skip(err)
-	}
-	server, err := influxtest.Start(r.context(), influxtest.Config{
-		Binary: binary, Dir: r.t.TempDir(), Command: r.span.C.Command, Dial: r.span.C.Dial,
-	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			r.t.Error(err)
-		}
-	})
+	server := influxtest.ForTest(r.t, influxtest.Debian, influxtest.Config{Command: r.span.C.Command, Dial: r.span.C.Dial})
 	if err := server.CreateDatabase(r.context(), "flows"); err != nil {
 		r.t.Fatal(err)
 	}

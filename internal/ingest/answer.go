@@ -25,7 +25,7 @@ func (p *processor) answer(o *outcome, from *sender, now time.Time) {
 // refusals are what a sensor is told of its batches that were not taken.
 var refusals = map[Reason]wire.RefusalReason{
 	ReasonParse: wire.RefusedParse, ReasonValidate: wire.RefusedValidate, ReasonVersion: wire.RefusedVersion,
-	ReasonQueueFull: wire.RefusedFull,
+	ReasonQueueFull: wire.RefusedFull, ReasonUnfit: wire.RefusedValidate,
 }
 
 // refuse has the sensor told that a batch was not taken.

@@ -97,10 +97,12 @@ const (
 	_        Verdict = iota
 	Accepted         // taken; the batch belongs to the Sink from now on, which is to give it to Server.Settle
 	Full             // no room now; the same may be offered again
+	Unfit            // it will never be taken, however often it is offered
 )
 
 // Sink takes a batch of validated records, or readings. It is called by several goroutines at once and should not block: where it
 // has no room, Full says so, it is counted in records, packets and bytes and the sensor is told to wait, while a Sink that
-// waits lets the socket's receive buffer run over, where only datagrams are counted. With Accepted the batch is the
+// waits lets the socket's receive buffer run over, where only datagrams are counted. Unfit is counted likewise, and the
+// sensor told to give that batch up: sent again for ever it would hold up what comes behind it. With Accepted the batch is the
 // Sink's, until Server.Settle; with any other verdict it must not be touched again.
 type Sink func(*flow.Batch) Verdict

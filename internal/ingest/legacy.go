@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"flowsensor/internal/flow"
 	"flowsensor/internal/legacy"
 )
 
@@ -12,21 +13,25 @@ import (
 type LegacyStats struct {
 	// Outcomes counts datagrams by how they ended; the sum is that of the two legacy reasons.
 	Outcomes  [legacy.Reasons]uint64
-	Accepted  Volume // handed over
-	QueueFull Volume // refused by the sink, and lost
-	Durable   Volume // of what was accepted
-	Lost      Volume // of what was accepted
+	Accepted  flow.Volume // handed over
+	QueueFull flow.Volume // refused by the sink, and lost
+	Unfit     flow.Volume // refused by the sink for good, and lost
+	Durable   flow.Volume // of what was accepted
+	Lost      flow.Volume // of what was accepted
 	Agents    []legacy.AgentStats
 }
 
 // legacyCounters are written by any goroutine: these agents are few and slow.
 type legacyCounters struct {
-	outcomes                           [legacy.Reasons]atomic.Uint64
-	accepted, queueFull, durable, lost volumeCounters
+	outcomes                   [legacy.Reasons]atomic.Uint64
+	accepted, queueFull, unfit flow.VolumeCounter
+	durable, lost              flow.VolumeCounter
 }
 
 func (c *legacyCounters) load(agents *legacy.Agents) LegacyStats {
-	st := LegacyStats{Accepted: c.accepted.load(), QueueFull: c.queueFull.load(), Durable: c.durable.load(), Lost: c.lost.load()}
+	st := LegacyStats{
+		Accepted: c.accepted.Load(), QueueFull: c.queueFull.Load(), Unfit: c.unfit.Load(), Durable: c.durable.Load(), Lost: c.lost.Load(),
+	}
 	for i := range c.outcomes {
 		st.Outcomes[i] = c.outcomes[i].Load()
 	}
@@ -36,11 +41,11 @@ func (c *legacyCounters) load(agents *legacy.Agents) LegacyStats {
 	return st
 }
 
-func (c *legacyCounters) settle(r Result, v Volume) {
+func (c *legacyCounters) settle(r Result, v flow.Volume) {
 	if r == Durable {
-		c.durable.add(v)
+		c.durable.Add(v)
 	} else {
-		c.lost.add(v)
+		c.lost.Add(v)
 	}
 }
 
@@ -51,7 +56,7 @@ func (s *Server) SetAgents(agents *legacy.Agents) { s.agents.Store(agents) }
 // Agents gives the agents of older systems, nil where there are none.
 func (s *Server) Agents() *legacy.Agents { return s.agents.Load() }
 
-// legacyErrors are what the log says of the reasons, and errLegacyFull what it says of a batch that was lost.
+// legacyErrors are what the log says of the reasons, and the others what it says of a batch that was lost.
 var (
 	legacyErrors = func() (errs [legacy.Reasons]error) {
 		for i := range errs {
@@ -59,7 +64,8 @@ var (
 		}
 		return errs
 	}()
-	errLegacyFull = errors.New("legacy agent: the next stage has no room")
+	errLegacyFull  = errors.New("legacy agent: the next stage has no room")
+	errLegacyUnfit = errors.New("legacy agent: the next stage does not take such a batch")
 )
 
 // takeLegacy takes a bare token as far as the sink.
@@ -75,12 +81,19 @@ func (p *processor) takeLegacy(agents *legacy.Agents, a *arrival, o *outcome) {
 		}
 		return
 	}
-	v := volumeOf(b)
-	if p.sink(b) == Accepted {
-		p.legacy.accepted.add(v)
+	v := flow.VolumeOf(b)
+	verdict := p.sink(b)
+	if verdict == Accepted {
+		p.legacy.accepted.Add(v)
 		return
 	}
-	p.legacy.queueFull.add(v)
 	p.recycle(b)
-	o.reason, o.err = ReasonLegacyRefused, errLegacyFull
+	o.reason = ReasonLegacyRefused
+	if verdict == Unfit {
+		p.legacy.unfit.Add(v)
+		o.err = errLegacyUnfit
+		return
+	}
+	p.legacy.queueFull.Add(v)
+	o.err = errLegacyFull
 }

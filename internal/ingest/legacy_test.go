@@ -65,9 +65,9 @@ func TestLegacyAgentsAreCountedApart(t *testing.T) {
 	st := c.settle(7)
 
 	want := ingest.LegacyStats{
-		Accepted:  ingest.Volume{Batches: 2, Records: 2, Packets: 6, Bytes: 3000},
-		QueueFull: ingest.Volume{Batches: 1, Records: 1, Packets: 3, Bytes: 1500},
-		Durable:   ingest.Volume{Batches: 2, Records: 2, Packets: 6, Bytes: 3000},
+		Accepted:  flow.Volume{Batches: 2, Records: 2, Packets: 6, Bytes: 3000},
+		QueueFull: flow.Volume{Batches: 1, Records: 1, Packets: 3, Bytes: 1500},
+		Durable:   flow.Volume{Batches: 2, Records: 2, Packets: 6, Bytes: 3000},
 	}
 	want.Outcomes[legacy.ReasonOK], want.Outcomes[legacy.ReasonGreeting] = 3, 1
 	want.Outcomes[legacy.ReasonReplayed], want.Outcomes[legacy.ReasonHMAC] = 1, 1
@@ -105,5 +105,21 @@ func TestLegacyBatchesThatAreLost(t *testing.T) {
 	c.settle(1)
 	if st := c.Stats(); st.Legacy.Lost.Records != 1 || st.Legacy.Durable.Records != 0 || st.Lost.Records != 0 {
 		t.Errorf("legacy %+v, sensors' lost %+v", st.Legacy, st.Lost)
+	}
+}
+
+// An agent that a reload takes away leaves its batches on their way: they end where they were counted in.
+func TestLegacyBatchesOfAnAgentThatIsGone(t *testing.T) {
+	old := newAgent(t, "x")
+	c := listen(t, ingest.Config{Agents: legacyAgents(t, old)})
+	held := make(chan *flow.Batch, 1)
+	c.hold = func(b *flow.Batch) { held <- b }
+	c.run()
+	send(t, c.dial(), bare(t, old, 1))
+	c.settle(1)
+	c.SetAgents(nil)
+	c.Settle(<-held, ingest.Durable)
+	if st := c.Stats(); st.Legacy.Durable != st.Legacy.Accepted || st.Durable != (flow.Volume{}) {
+		t.Errorf("legacy %+v, sensors' durable %+v", st.Legacy, st.Durable)
 	}
 }

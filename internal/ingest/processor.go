@@ -37,7 +37,7 @@ type outcome struct {
 	sensor *sensor // nil before authentication
 	opened seal.Opened
 	header wire.Header
-	volume Volume
+	volume flow.Volume
 	// skewed: the stamp is too far off, which a probe is not refused for. wellFormed: the header is one to be answered.
 	skewed, wellFormed bool
 }
@@ -60,11 +60,14 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 		p.answer(&o, p.sender(a, &o), now)
 	}
 	if o.reason == ReasonAccepted {
-		p.counters.accepted.add(o.volume)
+		p.counters.accepted.Add(o.volume)
 		return o.reason
 	}
 	if o.reason == ReasonQueueFull {
-		p.counters.queueFull.add(o.volume)
+		p.counters.queueFull.Add(o.volume)
+	}
+	if o.reason == ReasonUnfit {
+		p.counters.unfit.Add(o.volume)
 	}
 	if o.reason != ReasonLegacy {
 		p.logRefusal(a, &o, now)
@@ -169,11 +172,16 @@ func (p *processor) takeBatch(content flow.Content, body []byte, a *arrival, o *
 		return
 	}
 	o.volume = v
-	if p.sink(b) != Accepted {
-		o.reason = ReasonQueueFull
-		o.sensor.release(boot, seq)
-		p.recycle(b)
+	verdict := p.sink(b)
+	if verdict == Accepted {
+		return
 	}
+	o.reason = ReasonQueueFull
+	if verdict == Unfit {
+		o.reason = ReasonUnfit
+	}
+	o.sensor.release(boot, seq)
+	p.recycle(b)
 }
 
 // errBoot refuses a batch of the future.
@@ -181,7 +189,7 @@ var errBoot = errors.New("the batch is of a later boot than its sender")
 
 // validate holds every record and every DNS answer to what a sensor can have seen. The other numbers of the batch, and what else it may hold,
 // are the parser's matter.
-func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
+func validate(b *flow.Batch, boot uint64) (v flow.Volume, err error) {
 	if b.Boot > boot {
 		return v, errBoot
 	}
@@ -191,7 +199,7 @@ func validate(b *flow.Batch, boot uint64) (v Volume, err error) {
 		if err := r.Validate(); err != nil {
 			return v, err
 		}
-		v.addRecord(r)
+		v.AddRecord(r)
 	}
 	for i := range b.Answers {
 		if err := b.Answers[i].Validate(); err != nil {

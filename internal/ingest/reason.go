@@ -33,6 +33,7 @@ const (
 	ReasonValidate                    // the body says what no sensor says
 	ReasonDuplicate                   // the batch was taken before, under another tx
 	ReasonQueueFull                   // the next stage had no room
+	ReasonUnfit                       // the next stage will never take the batch
 	reasons             = int(iota)
 )
 
@@ -42,7 +43,7 @@ const Reasons = reasons
 var reasonNames = [Reasons]string{
 	"accepted", "truncated", "legacy", "legacy_refused", "size", "shape", "unknown_id", "address", "hmac", "clock_old", "clock_ahead", "header",
 	"id_mismatch", "kind", "replayed", "tx_old", "boot_old", "version", "parse", "validate",
-	"duplicate", "queue_full",
+	"duplicate", "queue_full", "unfit",
 }
 
 func (r Reason) String() string {

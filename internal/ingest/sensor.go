@@ -19,13 +19,14 @@ type sensor struct {
 	seqs    seqs
 	replies replies
 
-	outcomes            [Reasons]uint64
-	octets              uint64
-	accepted, queueFull Volume
-	durable, lost       Volume
-	lastSeen            time.Time
-	offset              time.Duration
-	keyIndex            int
+	outcomes         [Reasons]uint64
+	octets           uint64
+	accepted         flow.Volume
+	queueFull, unfit flow.Volume
+	durable, lost    flow.Volume
+	lastSeen         time.Time
+	offset           time.Duration
+	keyIndex         int
 }
 
 // hear notes an authentic datagram of n octets.
@@ -77,13 +78,13 @@ func (s *sensor) tell(boot uint64) bool {
 }
 
 // settle takes what became of a batch, and reports whether the sensor is to be put on the answerer's list.
-func (s *sensor) settle(b *flow.Batch, r Result, v Volume) bool {
+func (s *sensor) settle(b *flow.Batch, r Result, v flow.Volume) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r == Durable {
-		s.durable.add(v)
+		s.durable.Add(v)
 	} else {
-		s.lost.add(v)
+		s.lost.Add(v)
 	}
 	w := s.seqs.known(b.Boot)
 	return w != nil && w.settle(b.Seq, r) && s.tell(b.Boot)
@@ -99,15 +100,18 @@ func (s *sensor) release(boot, seq uint64) {
 }
 
 // count notes how a datagram ended, and what the batch held that it brought as far as the sink.
-func (s *sensor) count(reason Reason, v Volume) {
+func (s *sensor) count(reason Reason, v flow.Volume) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outcomes[reason]++
 	if reason == ReasonAccepted {
-		s.accepted.add(v)
+		s.accepted.Add(v)
 	}
 	if reason == ReasonQueueFull {
-		s.queueFull.add(v)
+		s.queueFull.Add(v)
+	}
+	if reason == ReasonUnfit {
+		s.unfit.Add(v)
 	}
 }
 
@@ -121,6 +125,7 @@ func (s *sensor) stats() SensorStats {
 		Octets:    s.octets,
 		Accepted:  s.accepted,
 		QueueFull: s.queueFull,
+		Unfit:     s.unfit,
 		Durable:   s.durable,
 		Lost:      s.lost,
 		Missing:   s.boots.Stats().Missing,

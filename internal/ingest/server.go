@@ -40,7 +40,7 @@ type Server struct {
 	batches  sync.Pool // of *flow.Batch
 	answers  *answerer
 
-	durable, lost volumeCounters
+	durable, lost flow.VolumeCounter
 	legacy        legacyCounters
 	ran           atomic.Bool
 	close         func() error

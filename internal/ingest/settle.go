@@ -13,30 +13,24 @@ const (
 )
 
 // Settle gives back a batch that the Sink accepted, once, and says what became of it. Nothing of the batch may be touched
-// afterwards; its Sensor, Boot and Seq must be those it came with. Any goroutine may call it, also within the Sink, and
+// afterwards; its Sensor, Boot, Seq and Body must be those it came with. Any goroutine may call it, also within the Sink, and
 // until Close. A batch that is never settled is never acknowledged either.
 func (s *Server) Settle(b *flow.Batch, r Result) {
-	v := volumeOf(b)
-	if agents := s.agents.Load(); agents != nil && agents.Has(b.Sensor) {
+	v := flow.VolumeOf(b)
+	// A sensor's batch comes with its body, a legacy agent's has none. What agents there are now does not tell: a reload may
+	// have come in between.
+	if len(b.Body) == 0 {
 		s.legacy.settle(r, v)
 		s.recycle(b)
 		return
 	}
 	if r == Durable {
-		s.durable.add(v)
+		s.durable.Add(v)
 	} else {
-		s.lost.add(v)
+		s.lost.Add(v)
 	}
 	if sensor := s.keys.Load().sensors[b.Sensor]; sensor != nil && sensor.settle(b, r, v) {
 		s.answers.add(sensor)
 	}
 	s.recycle(b)
-}
-
-func volumeOf(b *flow.Batch) Volume {
-	v := Volume{Batches: 1}
-	for i := range b.Records {
-		v.addRecord(&b.Records[i])
-	}
-	return v
 }

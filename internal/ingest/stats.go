@@ -14,19 +14,15 @@ import (
 type Stats struct {
 	// Outcomes counts datagrams by how they ended; the sum is the number of datagrams read.
 	Outcomes  [Reasons]uint64
-	Accepted  Volume // handed over
-	QueueFull Volume // refused by the sink: lost where the sensor does not send again
-	Durable   Volume // of what was accepted: settled so, and acknowledged
-	Lost      Volume // of what was accepted: settled so
+	Accepted  flow.Volume // handed over
+	QueueFull flow.Volume // refused by the sink: lost where the sensor does not send again
+	Unfit     flow.Volume // refused by the sink for good: the sensors drop it
+	Durable   flow.Volume // of what was accepted: settled so, and acknowledged
+	Lost      flow.Volume // of what was accepted: settled so
 	Legacy    LegacyStats
 	Answers   AnswerStats
 	Sockets   []SocketStats
 	Sensors   []SensorStats // all that are configured, by id
-}
-
-// Volume is what batches hold.
-type Volume struct {
-	Batches, Records, Packets, Bytes uint64
 }
 
 // AnswerStats is what was sent to the sensors.
@@ -58,10 +54,11 @@ type SensorStats struct {
 	Outcomes  [Reasons]uint64
 	Datagrams uint64 // the sum of Outcomes
 	Octets    uint64 // of those datagrams
-	Accepted  Volume
-	QueueFull Volume
-	Durable   Volume
-	Lost      Volume
+	Accepted  flow.Volume
+	QueueFull flow.Volume
+	Unfit     flow.Volume
+	Durable   flow.Volume
+	Lost      flow.Volume
 	// Missing is how many datagrams were sent and did not arrive, by the gaps in tx that stand now: one that comes late
 	// closes its gap.
 	Missing  uint64
@@ -81,7 +78,7 @@ func (s *Server) Stats() Stats {
 		r.counters.addTo(&st)
 		st.Sockets = append(st.Sockets, r.stats())
 	}
-	st.Durable, st.Lost = s.durable.load(), s.lost.load()
+	st.Durable, st.Lost = s.durable.Load(), s.lost.Load()
 	st.Legacy = s.legacy.load(s.agents.Load())
 	st.Answers = AnswerStats{
 		Sent: s.answers.sent.Load(), Octets: s.answers.octets.Load(), Failed: s.answers.failed.Load(), Unfit: s.answers.unfit.Load(),
@@ -103,44 +100,15 @@ func (s *Server) total(reason Reason) (n uint64) {
 
 // counters are written by one goroutine and read by any.
 type counters struct {
-	outcomes            [Reasons]atomic.Uint64
-	accepted, queueFull volumeCounters
+	outcomes                   [Reasons]atomic.Uint64
+	accepted, queueFull, unfit flow.VolumeCounter
 }
 
 func (c *counters) addTo(st *Stats) {
 	for i := range c.outcomes {
 		st.Outcomes[i] += c.outcomes[i].Load()
 	}
-	st.Accepted.add(c.accepted.load())
-	st.QueueFull.add(c.queueFull.load())
-}
-
-type volumeCounters struct {
-	batches, records, packets, bytes atomic.Uint64
-}
-
-func (c *volumeCounters) add(v Volume) {
-	c.batches.Add(v.Batches)
-	c.records.Add(v.Records)
-	c.packets.Add(v.Packets)
-	c.bytes.Add(v.Bytes)
-}
-
-func (c *volumeCounters) load() Volume {
-	return Volume{
-		Batches: c.batches.Load(), Records: c.records.Load(), Packets: c.packets.Load(), Bytes: c.bytes.Load(),
-	}
-}
-
-func (v *Volume) add(o Volume) {
-	v.Batches += o.Batches
-	v.Records += o.Records
-	v.Packets += o.Packets
-	v.Bytes += o.Bytes
-}
-
-func (v *Volume) addRecord(r *flow.Record) {
-	v.Records++
-	v.Packets += r.Packets
-	v.Bytes += r.Bytes
+	st.Accepted.Add(c.accepted.Load())
+	st.QueueFull.Add(c.queueFull.Load())
+	st.Unfit.Add(c.unfit.Load())
 }

@@ -42,7 +42,7 @@ func (j *Journal) Appender(done func(*flow.Batch, Outcome)) *Appender {
 
 // Append takes b, or says why not. It never waits. A batch whose Body is empty is coded here.
 func (a *Appender) Append(b *flow.Batch) error {
-	v := volumeOf(b) // with success it is not ours to look at any more
+	v := flow.VolumeOf(b) // with success it is not ours to look at any more
 	err := a.append(b)
 	a.counters.count(v, err)
 	return err

@@ -174,7 +174,7 @@ func TestFence(t *testing.T) {
 	r := readInto(t, j, d)
 	a.put(batchOf("edge-1", 0, 10))
 	await(t, "rows", func() bool { return d.rows() == 10 })
-	await(t, "the checkpoint", func() bool { return j.Stats().Known && j.Stats().Messages == 0 })
+	await(t, "the checkpoint", func() bool { return j.Stats().Up && j.Stats().Messages == 0 })
 	bucket, err := c.client(t, cfg).KeyValue(t.Context(), "flows")
 	if err != nil {
 		t.Fatal(err)

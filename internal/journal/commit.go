@@ -10,10 +10,15 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func (s *session) checkpointKey() string { return "checkpoint." + strconv.Itoa(s.shard) }
+const checkpointPrefix = "checkpoint."
+
+func checkpointKey(shard int) string { return checkpointPrefix + strconv.Itoa(shard) }
+
+func (s *session) checkpointKey() string { return checkpointKey(s.shard) }
 
 // begin reads the checkpoint and writes it back under this session's name: from then on no other session can store one.
 func (s *session) begin(ctx context.Context) error {
@@ -103,7 +108,11 @@ func (s *session) put(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	s.coded = s.stored.append(s.coded[:0])
+	s.measure()
 	revision, err := s.store.bucket.Update(ctx, s.checkpointKey(), s.coded, s.revision)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		err = fmt.Errorf("%w: %s", err, crowdedRemedy)
+	}
 	if err != nil {
 		return fmt.Errorf("write %s (%d bytes): %w", s.checkpointKey(), len(s.coded), err)
 	}
@@ -112,15 +121,39 @@ func (s *session) put(ctx context.Context) error {
 	return nil
 }
 
+const (
+	saveTrouble = "the checkpoint of a shard cannot be stored: what was written stays in the journal until it can"
+	saveEnd     = "the checkpoint is stored"
+)
+
+const crowdedRemedy = "raise max_payload of the NATS servers, or divide the sensors among more journal.shards"
+
+var errCrowded = errors.New("three quarters of the longest message that the NATS server takes: " + crowdedRemedy)
+
+// measure tells of a checkpoint's size, and warns before it is too much.
+func (s *session) measure() {
+	most := s.j.conn.MaxPayload()
+	s.sized(s.shard, len(s.coded), most)
+	var err error
+	if int64(len(s.coded)) > most/4*3 {
+		err = errCrowded
+	}
+	s.crowding.is(err, "the checkpoint of a shard grows too long", "it is short enough")
+}
+
 // save puts the checkpoint until it stands or is another's to put.
 func (s *session) save(ctx context.Context) error {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := s.put(ctx)
 		if err == nil {
+			s.saving.is(nil, saveTrouble, saveEnd)
 			return nil
 		}
 		if ctx.Err() == nil {
 			s.j.askRepair(err)
+			if !isConflict(err) {
+				s.saving.is(s.j.explain(err), saveTrouble, saveEnd)
+			}
 		}
 		if isConflict(err) {
 			c, revision, err := s.load(ctx)
@@ -137,6 +170,16 @@ func (s *session) save(ctx context.Context) error {
 	}
 }
 
+// note notes what the messages hold as stored.
+func (s *session) note(head []*flight) {
+	for _, f := range head {
+		for _, m := range f.marks {
+			s.stored.take(m, f.at)
+		}
+		s.stored.forget(min(f.at, time.Now().Unix()))
+	}
+}
+
 // commit takes messages out of the journal: those at the head of the queue whose batches are all stored. First the
 // checkpoint, then the acknowledgements.
 func (s *session) commit(ctx context.Context) {
@@ -150,12 +193,8 @@ func (s *session) commit(ctx context.Context) {
 		if len(head) == 0 {
 			continue
 		}
-		for _, f := range head {
-			for _, m := range f.marks {
-				s.stored.take(m)
-			}
-			s.stored.position = f.position
-		}
+		s.note(head)
+		s.stored.position = head[len(head)-1].position
 		if err := s.save(ctx); err != nil {
 			s.fail(err)
 			return

@@ -28,7 +28,8 @@ type Config struct {
 	// Replicas of stream and key-value store in a cluster.
 	Replicas int
 
-	// Shards is the number of subjects, and of writers that can be active at the same time.
+	// Shards is the number of subjects, and of writers that can be active at the same time. A journal with messages that were
+	// divided among another number is refused with ErrShards; one of a cluster is not used until they are gone.
 	Shards int
 	// GroupBytes and GroupAge close a group: one message, one sync.
 	GroupBytes int

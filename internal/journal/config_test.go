@@ -87,7 +87,7 @@ func TestClusterAway(t *testing.T) {
 	for a.Append(batchOf("edge-1", uint64(taken), 30)) == nil {
 		taken++
 	}
-	if st := a.Stats(); j.Stats().Known || st.Pending > c.Queue || st.Pending < c.Queue/2 {
+	if st := a.Stats(); j.Stats().Up || st.Pending > c.Queue || st.Pending < c.Queue/2 {
 		t.Errorf("%+v, %+v", j.Stats(), st)
 	}
 	a.stop()

@@ -34,4 +34,11 @@
 // A checkpoint is what the stream said up to one position, never more: the sender's floor in a batch speaks of batches
 // that stand before it in the stream, and may be believed only once those are stored. For the same reason a gap in the
 // order of delivery ends a session and begins a new one at the first message that is left.
+//
+// # Memory of sensors
+//
+// A checkpoint is one message of JetStream and grows with the sensors of its shard, some hundred octets each. One that was
+// not heard for 90 days is forgotten. The number of shards stands in the bucket: when it is another one in the
+// configuration, and nothing waits, each sensor's part goes to the checkpoint of its new shard; while messages wait the
+// journal is not used.
 package journal

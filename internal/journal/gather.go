@@ -64,7 +64,8 @@ const (
 // closed is a window that is to be stored.
 type closed struct {
 	edge
-	known  bool // to the checkpoint already
+	other  int64 // see gathering
+	known  bool  // to the checkpoint already
 	config string
 	store  func(context.Context) error
 }
@@ -81,6 +82,7 @@ type gathering struct {
 	isOpen   bool
 	filled   bool      // the open window has messages
 	number   int64     // of the open window, or of the last one
+	other    int64     // of the last one before the clock leapt, forth or back
 	messages int       // since the last full edge
 	octets   int64     // in these
 	due      time.Time // when the open window ends by our clock
@@ -95,7 +97,7 @@ func newGathering(s *session, g Gatherer) *gathering {
 
 // begin takes over what the checkpoint knows of windows that were made known and not acknowledged.
 func (g *gathering) begin(c *checkpoint) {
-	g.known, g.number, g.config = append([]edge(nil), c.edges...), c.number, c.config
+	g.known, g.number, g.other, g.config = append([]edge(nil), c.edges...), c.number, c.other, c.config
 	if len(g.known) > 0 {
 		g.number = g.known[0].number - 1
 	}
@@ -145,15 +147,24 @@ func (g *gathering) openFor(ctx context.Context, at time.Time) error {
 }
 
 // next gives the number of the window to open at a time that has that number. Numbers ascend, but for a clock that was far
-// ahead and is right again: what it numbered is not reached by counting on.
+// ahead and is right again: what it numbered is not reached by counting on. Where the nodes of a cluster disagree by hours, and
+// lead in turn, the numbers of each side ascend.
 func (g *gathering) next(number int64) int64 {
+	far := int64(farAhead) / g.window
 	ahead := g.number + 1 - number
-	if ahead > int64(farAhead)/g.window {
+	if ahead >= -far && ahead <= far {
+		return max(number, g.number+1)
+	}
+	if ahead > far {
 		g.session.j.log.Warn("the journal's clock was set back by hours: windows are numbered by the time that it tells now",
 			"subject", subjectOf(g.session.shard), "back", time.Duration(ahead*g.window))
-		return number
 	}
-	return max(number, g.number+1)
+	before := g.other
+	g.other = g.number
+	if before-number <= far {
+		number = max(number, before+1)
+	}
+	return number
 }
 
 // after ends the window if the message, of that journal time, was its last one.
@@ -240,7 +251,7 @@ func (g *gathering) close(ctx context.Context, kind Edge) error {
 
 // closeAt hands the window to the committing goroutine, when that has done with the one before.
 func (g *gathering) closeAt(ctx context.Context, c closed) error {
-	c.config = g.Config()
+	c.config, c.other = g.Config(), g.other
 	c.store = g.Close(c.kind)
 	g.filled = false
 	if c.kind == Full {

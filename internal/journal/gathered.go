@@ -24,7 +24,7 @@ func (s *session) commitWindows(ctx context.Context) {
 func (s *session) commitWindow(ctx context.Context, c closed) error {
 	if !c.known {
 		s.stored.edges = append(s.stored.edges, c.edge)
-		s.stored.number, s.stored.config = c.number, c.config
+		s.stored.number, s.stored.other, s.stored.config = c.number, c.other, c.config
 		if err := s.save(ctx); err != nil {
 			return err
 		}
@@ -40,11 +40,7 @@ func (s *session) commitWindow(ctx context.Context, c closed) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range head {
-		for _, m := range f.marks {
-			s.stored.take(m)
-		}
-	}
+	s.note(head)
 	s.stored.position, s.stored.edges = c.position, s.stored.edges[:0]
 	if err := s.save(ctx); err != nil {
 		return err

@@ -73,6 +73,8 @@ func TestWindowNumbers(t *testing.T) {
 		"number was used":   {[]int64{60_000}, checkpoint{number: 6000}, []edge{{6001, 1, Full}}},
 		"clock was ahead":   {[]int64{60_000}, checkpoint{number: 6200}, []edge{{6201, 1, Full}}},
 		"clock was far off": {[]int64{60_000}, checkpoint{number: 6_000_000}, []edge{{6000, 1, Full}}},
+		"back after a leap": {[]int64{60_000}, checkpoint{number: 60_000, other: 6000}, []edge{{6001, 1, Full}}},
+		"forth once more":   {[]int64{600_000}, checkpoint{number: 6001, other: 60_000}, []edge{{60_001, 1, Full}}},
 		"known edges": {
 			[]int64{60_000, 60_000, 60_000, 60_000},
 			checkpoint{number: 7001, edges: []edge{{7000, 2, Tick}, {7001, 2, Tick}}},
@@ -87,6 +89,25 @@ func TestWindowNumbers(t *testing.T) {
 		if got := numbered(t, &c.from, c.seconds...); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// Nodes of a cluster whose clocks are hours apart lead in turn, each for less than a window: no number comes twice, and each
+// is about that of its time.
+func TestWindowNumbersOfTwoClocks(t *testing.T) {
+	s := &session{Reader: &Reader{j: &Journal{cfg: Config{Window: 10 * time.Second}, log: slog.New(slog.DiscardHandler)}}}
+	g := newGathering(s, silent{})
+	seen := make(map[int64]bool)
+	for second := range int64(100) {
+		at := (1_700_000_000 + second) / 10
+		if second%2 == 1 {
+			at += 7200
+		}
+		g.number = g.next(at)
+		if seen[g.number] || g.number < at || g.number > at+100 {
+			t.Fatalf("second %d: number %d for %d, seen before: %t", second, g.number, at, seen[g.number])
+		}
+		seen[g.number] = true
 	}
 }
 

@@ -2,7 +2,6 @@ package journal_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -73,35 +72,10 @@ func (s *storing) end() {
 	}
 }
 
-// startInflux gives a real server, or skips where there is none; in CI it has to be there.
-func startInflux(t *testing.T) *influxtest.Server {
-	t.Helper()
-	path, err := influxtest.Find(t.Context(), influxtest.Debian)
-	if err != nil {
-		if os.Getenv("FLOWSENSOR_CI") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	server, err := influxtest.Start(t.Context(), influxtest.Config{Binary: path, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := server.CreateDatabase(t.Context(), "flows"); err != nil {
-		t.Fatal(err)
-	}
-	return server
-}
-
 // Through resends, an InfluxDB that is away, a writer that is broken off and a restart, a real database holds each record
 // once.
 func TestInfluxDB(t *testing.T) {
-	server := startInflux(t)
+	server := influxtest.WithDatabase(t, "flows")
 	c := config(t)
 	c.InFlight, c.GroupBytes = 10_000, 16<<10
 	j := open(t, c)

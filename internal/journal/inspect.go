@@ -62,13 +62,15 @@ func (e *embedded) inspectBlock(path string) error {
 	}
 	kept, text := filepath.Join(to, stream+"-"+filepath.Base(path)), "a file of the journal is damaged; "+
 		"the messages in it that cannot be read are lost, the file was set aside"
+	mend := func() error { return exchange(path, whole) }
 	if bytes.HasPrefix(block, whole) { // a crash in the midst of a write leaves this, of a message that was not acknowledged
 		kept, text, block = kept+".end", "a file of the journal ends in the midst of a message; that end was set aside", block[len(whole):]
+		mend = func() error { return os.Truncate(path, int64(len(whole))) } // a full disk has room for that
 	}
-	if err := os.WriteFile(kept, block, 0o600); err != nil {
+	if err := writeSynced(kept, block); err != nil {
 		return fmt.Errorf("set a damaged block aside: %w", err)
 	}
-	if err := os.WriteFile(path, whole, 0o600); err != nil {
+	if err := mend(); err != nil {
 		return fmt.Errorf("mend a damaged block: %w", err)
 	}
 	// The index speaks of records that are gone: without it the server reads the blocks.
@@ -77,6 +79,25 @@ func (e *embedded) inspectBlock(path string) error {
 	}
 	e.log.Error("the journal was mended", "what", text, "stream", stream, "file", kept, "damaged_bytes", bad, "whole_bytes", len(whole))
 	return nil
+}
+
+// exchange gives a file another content, or leaves it as it is.
+func exchange(path string, content []byte) error {
+	next := path + ".mended"
+	if err := writeSynced(next, content); err != nil {
+		return errors.Join(err, os.Remove(next))
+	}
+	return os.Rename(next, path)
+}
+
+// writeSynced returns when the content is on the disk.
+func writeSynced(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // wholeRecords gives a block without what cannot be read, and the number of octets that it left out: for a torn

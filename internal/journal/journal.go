@@ -62,12 +62,15 @@ type Journal struct {
 	state atomic.Pointer[state]
 
 	repair chan struct{} // asks tend to start the embedded server again
+
+	up   atomic.Bool               // JetStream answered when it was asked last
+	said atomic.Pointer[complaint] // what the connection complained of last
 }
 
-// storage is what stands in JetStream.
-type storage struct {
-	stream jetstream.Stream
-	bucket jetstream.KeyValue
+// complaint is what went wrong on the connection, which the calls that fail for it do not say: they are not answered.
+type complaint struct {
+	err error
+	at  time.Time
 }
 
 // Open starts the embedded server, or connects to the cluster: that one may be away, it is waited for in the background.
@@ -96,7 +99,14 @@ func (j *Journal) open() (err error) {
 	options := []nats.Option{
 		nats.Name("flow-collector"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
 		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectBufSize(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { j.log.Debug("journal connection", "error", err) }),
+		// A cluster that refuses our credentials is asked on and on: by default the client gives up for good after two refusals,
+		// and accounts are mended at the servers too.
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { j.complain(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			j.complain(err)
+			j.log.Debug("journal connection", "error", err)
+		}),
 	}
 	if j.cfg.URL == "" {
 		if j.server, err = openEmbedded(j.cfg, j.log); err != nil {
@@ -146,55 +156,21 @@ func (c *Config) options(log *slog.Logger) ([]nats.Option, error) {
 	return options, nil
 }
 
-// prepare sees to it that stream and bucket are there.
-func (j *Journal) prepare(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	replicas := j.cfg.Replicas
-	if j.server != nil {
-		replicas = 1
-	}
-	cfg := jetstream.StreamConfig{
-		Name: streamName, Subjects: []string{subjects}, Description: "flow batches on their way to the database",
-		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage,
-		MaxBytes: j.cfg.MaxSize, Replicas: replicas, Duplicates: duplicates,
-	}
-	stream, err := j.js.Stream(ctx, streamName)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = j.js.CreateStream(ctx, cfg)
-	} else if err == nil && j.server != nil && stream.CachedInfo().Config.MaxBytes != cfg.MaxBytes {
-		stream, err = j.js.UpdateStream(ctx, cfg)
-	}
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", streamName, err)
-	}
-	bucket, err := j.js.KeyValue(ctx, bucketName)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		bucket, err = j.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: bucketName, Description: "checkpoints and leases of the flow writers", Replicas: replicas,
-			Storage: jetstream.FileStorage, MaxBytes: bucketSize,
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", bucketName, err)
-	}
-	if j.store.Swap(&storage{stream: stream, bucket: bucket}) == nil {
-		close(j.ready)
-	}
-	return nil
-}
-
 // tend prepares JetStream where that is still to do, reads depth and age, and starts the embedded server again when it is
 // asked to.
 func (j *Journal) tend(ctx context.Context) {
 	ticker := time.NewTicker(tendPeriod)
 	defer ticker.Stop()
-	trouble := trouble{log: j.log}
+	restarting, trouble := trouble{log: j.log}, trouble{log: j.log}
 	broken := false // the embedded server
 	var repaired time.Time
 	for {
-		if broken && j.restartServer() {
-			broken, repaired = false, time.Now()
+		if broken {
+			err := j.restartServer()
+			restarting.is(err, "the journal's server does not answer and cannot be started again; trying on", "the journal's server runs again")
+			if err == nil {
+				broken, repaired = false, time.Now()
+			}
 		}
 		err := j.look(ctx)
 		if errors.Is(err, errNotPrepared) || errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -205,7 +181,8 @@ func (j *Journal) tend(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		trouble.is(err, "the journal cannot be used", "the journal can be used again")
+		j.up.Store(err == nil)
+		trouble.is(j.explain(err), "the journal cannot be used", "the journal can be used again")
 		select {
 		case <-ticker.C:
 		case <-j.repair:
@@ -215,6 +192,17 @@ func (j *Journal) tend(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (j *Journal) complain(err error) { j.said.Store(&complaint{err: err, at: time.Now()}) }
+
+// explain adds to the error of a call what the connection complained of lately: credentials, certificates, addresses.
+func (j *Journal) explain(err error) error {
+	said := j.said.Load()
+	if err == nil || said == nil || time.Since(said.at) > 2*callTimeout {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, said.err)
 }
 
 var errNotPrepared = errors.New("the journal is not prepared yet")
@@ -232,7 +220,7 @@ func (j *Journal) look(ctx context.Context) error {
 		return err
 	}
 	next := &state{
-		messages: info.State.Msgs, bytes: info.State.Bytes, last: info.State.LastSeq, max: info.Config.MaxBytes, known: true,
+		messages: info.State.Msgs, bytes: info.State.Bytes, last: info.State.LastSeq, max: info.Config.MaxBytes,
 	}
 	if info.State.Msgs > 0 {
 		next.oldest = info.State.FirstTime
@@ -243,7 +231,6 @@ func (j *Journal) look(ctx context.Context) error {
 
 // state is what look saw last.
 type state struct {
-	known           bool
 	messages, bytes uint64
 	last            uint64
 	max             int64
@@ -261,16 +248,14 @@ func (j *Journal) askRepair(err error) {
 	}
 }
 
-// restartServer reports whether the server runs again.
-func (j *Journal) restartServer() bool {
-	err := j.server.restart()
-	if err != nil {
-		j.log.Error("the journal's server does not answer and cannot be started again; trying on", "error", err)
-		return false
+// restartServer gives nil when the server runs again.
+func (j *Journal) restartServer() error {
+	if err := j.server.restart(); err != nil {
+		return err
 	}
 	j.log.Warn("the journal's server did not answer; it was started again")
 	_ = j.conn.ForceReconnect() // an error means that it is connecting already
-	return true
+	return nil
 }
 
 // wait returns once stream and bucket are there.
@@ -301,15 +286,6 @@ func (j *Journal) release() error {
 		return j.server.close()
 	}
 	return nil
-}
-
-// shardOf places a sensor: FNV-1a, the same in every release, because the checkpoint of a sensor is its shard's.
-func shardOf(sensor string, shards int) int {
-	h := uint32(2166136261)
-	for i := range len(sensor) {
-		h = (h ^ uint32(sensor[i])) * 16777619
-	}
-	return int(h % uint32(shards))
 }
 
 // trouble logs when something begins to go wrong, changes, and is over. Not safe for concurrent use.

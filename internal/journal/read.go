@@ -34,12 +34,14 @@ type Reader struct {
 	mu       sync.Mutex // protects what follows
 	held     map[*flow.Batch]holding
 	inFlight int
+	sizes    map[int]int // of the checkpoints that were written, by shard
+	longest  int64       // message that the server takes
 }
 
 // holding is what was handed on and is not settled.
 type holding struct {
 	flight *flight
-	volume Volume
+	volume flow.Volume
 	weight int64
 }
 
@@ -53,7 +55,7 @@ func weightOf(b *flow.Batch) int64 { return int64(len(b.Records) + len(b.Reading
 func (j *Journal) Reader(submit func(*flow.Batch) error) *Reader {
 	r := &Reader{
 		j: j, submit: submit, name: rand.Text(), room: semaphore.NewWeighted(int64(j.cfg.InFlight)),
-		held: make(map[*flow.Batch]holding), finished: make(chan struct{}), draining: make(chan struct{}),
+		held: make(map[*flow.Batch]holding), sizes: make(map[int]int), finished: make(chan struct{}), draining: make(chan struct{}),
 	}
 	r.batches.New = func() any { return new(flow.Batch) }
 	r.stopping, r.stop = context.WithCancel(context.Background())
@@ -64,7 +66,10 @@ func (j *Journal) Reader(submit func(*flow.Batch) error) *Reader {
 func (r *Reader) Run(ctx context.Context) error {
 	defer close(r.finished)
 	defer r.stop()
-	if err := r.j.wait(ctx); err != nil {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.stopping, cancel)()
+	if err := r.j.wait(waiting); err != nil {
 		return nil // the end came first
 	}
 	var shards sync.WaitGroup
@@ -137,7 +142,7 @@ func (r *Reader) write(ctx context.Context, shard int) {
 	trouble := trouble{log: r.j.log.With("subject", subjectOf(shard))}
 	l := lease{key: "lease." + strconv.Itoa(shard), ttl: r.j.cfg.LeaseTTL, alone: r.j.server != nil}
 	for r.stopping.Err() == nil && ctx.Err() == nil {
-		err := r.turn(ctx, shard, &l)
+		err := r.turn(ctx, shard, &l, func() { trouble.is(nil, writeTrouble, writeEnd) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -149,7 +154,7 @@ func (r *Reader) write(ctx context.Context, shard int) {
 		if errors.Is(err, errLeaseHeld) {
 			err = nil
 		}
-		trouble.is(err, "a shard of the journal is not written; trying again", "a shard of the journal is written again")
+		trouble.is(err, writeTrouble, writeEnd)
 		select {
 		case <-time.After(pause):
 		case <-r.stopping.Done():
@@ -158,8 +163,14 @@ func (r *Reader) write(ctx context.Context, shard int) {
 	}
 }
 
-// turn tries to get the lease and writes as long as it is held. errLeaseHeld says that another is writing.
-func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
+const (
+	writeTrouble = "a shard of the journal is not written; trying again"
+	writeEnd     = "a shard of the journal is written again"
+)
+
+// turn tries to get the lease and writes as long as it is held; begun is called when the first message may come. errLeaseHeld
+// says that another is writing.
+func (r *Reader) turn(ctx context.Context, shard int, l *lease, begun func()) error {
 	store := r.j.store.Load()
 	l.bucket, l.owner = store.bucket, r.name
 	calling, cancel := context.WithTimeout(ctx, callTimeout)
@@ -175,7 +186,7 @@ func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
 
 	living, end := context.WithCancelCause(ctx)
 	s := newSession(r, store, shard, r.name+"-"+strconv.FormatUint(number, 10))
-	s.fail = end
+	s.fail, s.begun = end, begun
 	var keeper sync.WaitGroup
 	kept, letGo := context.WithCancel(living)
 	keeper.Go(func() {
@@ -200,7 +211,7 @@ func (r *Reader) turn(ctx context.Context, shard int, l *lease) error {
 
 // hand gives one batch to the next stage, when there is room.
 func (r *Reader) hand(ctx context.Context, f *flight, b *flow.Batch) error {
-	h := holding{flight: f, volume: volumeOf(b), weight: min(weightOf(b), int64(r.j.cfg.InFlight))}
+	h := holding{flight: f, volume: flow.VolumeOf(b), weight: min(weightOf(b), int64(r.j.cfg.InFlight))}
 	if err := r.room.Acquire(ctx, h.weight); err != nil {
 		return err
 	}
@@ -212,7 +223,7 @@ func (r *Reader) hand(ctx context.Context, f *flight, b *flow.Batch) error {
 		r.unhold(b)
 		return fmt.Errorf("hand on a batch: %w", err)
 	}
-	r.counters.submitted.add(h.volume)
+	r.counters.submitted.Add(h.volume)
 	return nil
 }
 
@@ -237,7 +248,7 @@ func (r *Reader) Stored(b *flow.Batch) {
 	if h.flight == nil {
 		return
 	}
-	r.counters.stored.add(h.volume)
+	r.counters.stored.Add(h.volume)
 	r.batches.Put(b)
 	h.flight.session.settled(h.flight)
 }
@@ -253,14 +264,25 @@ func (r *Reader) Unstored(b *flow.Batch) {
 	h.flight.session.fail(errUnstored)
 }
 
+// sized notes how long a shard's checkpoint is, of how much the server takes.
+func (r *Reader) sized(shard, octets int, longest int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sizes[shard], r.longest = octets, longest
+}
+
 // Stats is a copy.
 func (r *Reader) Stats() ReadStats {
 	c := &r.counters
 	r.mu.Lock()
-	inFlight := r.inFlight
+	inFlight, size, longest := r.inFlight, 0, r.longest
+	for _, n := range r.sizes {
+		size = max(size, n)
+	}
 	r.mu.Unlock()
 	return ReadStats{
-		Submitted: c.submitted.load(), Stored: c.stored.load(), Duplicates: c.duplicates.load(), Messages: c.messages.Load(),
+		CheckpointBytes: uint64(size), CheckpointMax: uint64(longest),
+		Submitted: c.submitted.Load(), Stored: c.stored.Load(), Duplicates: c.duplicates.Load(), Messages: c.messages.Load(),
 		Redelivered: c.redelivered.Load(), Checkpoints: c.checkpoints.Load(), Sessions: c.sessions.Load(),
 		Fenced: c.fenced.Load(), Unreadable: c.unreadable.Load(), Windows: c.windows.Load(), Changed: c.changed.Load(), Active: int(c.active.Load()), InFlight: inFlight,
 	}

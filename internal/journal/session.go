@@ -41,6 +41,7 @@ type session struct {
 	store *storage
 	ahead *checkpoint // what is stored and what is handed on
 	fail  context.CancelCauseFunc
+	begun func() // called when the first message may come
 
 	windows *gathering // nil where each message is committed by itself
 
@@ -56,6 +57,8 @@ type session struct {
 	stored   *checkpoint
 	revision uint64
 	coded    []byte
+	saving   trouble
+	crowding trouble
 
 	committed atomic.Uint64 // position
 	progress  chan struct{}
@@ -70,6 +73,7 @@ type flight struct {
 	session  *session
 	reply    string // where the acknowledgement goes; the message itself is not kept
 	position uint64
+	at       int64 // journal time, seconds since the epoch
 	marks    []mark
 	pending  int // batches that are out; protected by the session's mu
 }
@@ -79,6 +83,8 @@ func newSession(r *Reader, store *storage, shard int, name string) *session {
 		Reader: r, store: store, shard: shard, sensors: make(map[string]string), progress: make(chan struct{}, 1),
 		stored: &checkpoint{writer: name},
 	}
+	log := r.j.log.With("subject", subjectOf(shard))
+	s.saving, s.crowding = trouble{log: log}, trouble{log: log}
 	if r.gather != nil && r.j.cfg.Window > 0 {
 		s.windows = newGathering(s, r.gather(shard))
 	}
@@ -94,6 +100,7 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.begun()
 	committing, end := context.WithCancel(ctx)
 	var committer sync.WaitGroup
 	if s.windows != nil {
@@ -262,7 +269,8 @@ func (s *session) take(ctx context.Context, msg jetstream.Msg) error {
 		}
 	}
 	s.last = position
-	f := &flight{session: s, reply: msg.Reply(), position: position}
+	f := &flight{session: s, reply: msg.Reply(), position: position, at: meta.Timestamp.Unix()}
+	s.ahead.forget(min(f.at, time.Now().Unix()))
 	fresh, err := s.unpack(f, msg.Data())
 	if errors.Is(err, errVersion) {
 		return err
@@ -308,11 +316,11 @@ func (s *session) unpack(f *flight, message []byte) ([]*flow.Batch, error) {
 	for _, b := range all {
 		m := mark{sensor: b.Sensor, boot: b.Boot, seq: b.Seq, floor: b.Floor}
 		f.marks = append(f.marks, m)
-		if s.ahead.take(m) {
+		if s.ahead.take(m, f.at) {
 			fresh = append(fresh, b)
 			continue
 		}
-		s.counters.duplicates.add(volumeOf(b))
+		s.counters.duplicates.Add(flow.VolumeOf(b))
 		s.batches.Put(b)
 	}
 	return fresh, nil

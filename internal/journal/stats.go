@@ -8,40 +8,11 @@ import (
 	"flowsensor/internal/flow"
 )
 
-// Volume is what batches hold.
-type Volume struct {
-	Batches, Records, Packets, Bytes uint64
-}
-
-func volumeOf(b *flow.Batch) Volume {
-	v := Volume{Batches: 1, Records: uint64(len(b.Records))}
-	for i := range b.Records {
-		v.Packets += b.Records[i].Packets
-		v.Bytes += b.Records[i].Bytes
-	}
-	return v
-}
-
-type volumeCounters struct {
-	batches, records, packets, bytes atomic.Uint64
-}
-
-func (c *volumeCounters) add(v Volume) {
-	c.batches.Add(v.Batches)
-	c.records.Add(v.Records)
-	c.packets.Add(v.Packets)
-	c.bytes.Add(v.Bytes)
-}
-
-func (c *volumeCounters) load() Volume {
-	return Volume{Batches: c.batches.Load(), Records: c.records.Load(), Packets: c.packets.Load(), Bytes: c.bytes.Load()}
-}
-
 // Stats is the state of the whole journal, at most a few seconds old.
 type Stats struct {
-	// Known is false before JetStream was reached for the first time.
-	Known bool
-	// Messages and Bytes wait in the stream; MaxBytes is what it holds at most.
+	// Up says that JetStream answered when it was asked last.
+	Up bool
+	// Messages and Bytes wait in the stream, as far as it is known; MaxBytes is what it holds at most.
 	Messages, Bytes, MaxBytes uint64
 	// Age of the oldest message; 0 where there is none.
 	Age time.Duration
@@ -50,7 +21,7 @@ type Stats struct {
 // Stats is a copy.
 func (j *Journal) Stats() Stats {
 	s := j.state.Load()
-	st := Stats{Known: s.known, Messages: s.messages, Bytes: s.bytes, MaxBytes: uint64(max(s.max, 0))}
+	st := Stats{Up: j.up.Load(), Messages: s.messages, Bytes: s.bytes, MaxBytes: uint64(max(s.max, 0))}
 	if !s.oldest.IsZero() {
 		st.Age = max(time.Since(s.oldest), 0)
 	}
@@ -59,9 +30,9 @@ func (j *Journal) Stats() Stats {
 
 // AppendStats counts since the Appender was made: Appended = Published + Unknown + what Pending says.
 type AppendStats struct {
-	Appended Volume // taken
-	Full     Volume // refused with ErrFull
-	Refused  Volume // refused with another error
+	Appended flow.Volume // taken
+	Full     flow.Volume // refused with ErrFull
+	Refused  flow.Volume // refused with another error
 	// Batches published, and given back without.
 	Published, Unknown uint64
 	Messages           uint64 // published
@@ -73,20 +44,20 @@ type AppendStats struct {
 }
 
 type appendCounters struct {
-	appended, full, refused  volumeCounters
+	appended, full, refused  flow.VolumeCounter
 	batches, unknown         atomic.Uint64
 	messages, octets         atomic.Uint64
 	failures, publishSeconds atomic.Uint64
 }
 
-func (c *appendCounters) count(v Volume, err error) {
+func (c *appendCounters) count(v flow.Volume, err error) {
 	switch {
 	case err == nil:
-		c.appended.add(v)
+		c.appended.Add(v)
 	case errors.Is(err, ErrFull):
-		c.full.add(v)
+		c.full.Add(v)
 	default:
-		c.refused.add(v)
+		c.refused.Add(v)
 	}
 }
 
@@ -101,7 +72,7 @@ func (c *appendCounters) published(g *group, took time.Duration) {
 func (a *Appender) Stats() AppendStats {
 	c := &a.counters
 	st := AppendStats{
-		Appended: c.appended.load(), Full: c.full.load(), Refused: c.refused.load(),
+		Appended: c.appended.Load(), Full: c.full.Load(), Refused: c.refused.Load(),
 		Published: c.batches.Load(), Unknown: c.unknown.Load(), Messages: c.messages.Load(), Octets: c.octets.Load(),
 		Failures: c.failures.Load(), PublishTime: time.Duration(c.publishSeconds.Load()),
 	}
@@ -118,10 +89,10 @@ func (a *Appender) Stats() AppendStats {
 
 // ReadStats counts since the Reader was made.
 type ReadStats struct {
-	Submitted  Volume // handed on
-	Stored     Volume // of these, settled as stored
-	Duplicates Volume // known to the checkpoint, or taken before in this session: skipped
-	Messages   uint64 // read
+	Submitted  flow.Volume // handed on
+	Stored     flow.Volume // of these, settled as stored
+	Duplicates flow.Volume // known to the checkpoint, or taken before in this session: skipped
+	Messages   uint64      // read
 	Redelivered,
 	Checkpoints, // stored
 	Sessions, // begun: this process became the writer of a shard
@@ -129,6 +100,9 @@ type ReadStats struct {
 	Windows, // gathered and stored
 	Changed, // stored again under another configuration: of their rows some may stand twice
 	Unreadable uint64 // messages set aside
+	// CheckpointBytes is the size of the longest checkpoint that this process wrote for a shard, CheckpointMax what the NATS
+	// server takes.
+	CheckpointBytes, CheckpointMax uint64
 	// Active is the number of shards that this process writes.
 	Active int
 	// InFlight is the records handed on that are not settled.
@@ -136,6 +110,6 @@ type ReadStats struct {
 }
 
 type readCounters struct {
-	submitted, stored, duplicates                                                              volumeCounters
+	submitted, stored, duplicates                                                              flow.VolumeCounter
 	messages, redelivered, checkpoints, sessions, fenced, unreadable, active, windows, changed atomic.Uint64
 }

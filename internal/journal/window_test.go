@@ -68,16 +68,19 @@ func TestBoots(t *testing.T) {
 	}
 }
 
+// testTime is a journal time, in seconds.
+const testTime = 1_700_000_000
+
 func filledCheckpoint() *checkpoint {
 	c := newCheckpoint()
-	c.writer, c.created, c.position, c.number = "writer-1", 12345, 678, 91011
+	c.writer, c.created, c.position, c.number, c.other = "writer-1", 12345, 678, 91011, 777
 	c.config = "as before"
 	c.edges = []edge{{91010, 700, Tick}, {91011, 700, Full}}
 	for i := range 20 {
 		for boot := range uint64(3) {
 			for seq := range uint64(300) {
 				if seq%7 != uint64(i)%7 {
-					c.take(mark{"edge-" + strconv.Itoa(i), boot + 1, seq, 0})
+					c.take(mark{"edge-" + strconv.Itoa(i), boot + 1, seq, 0}, testTime)
 				}
 			}
 		}
@@ -102,27 +105,84 @@ func TestCheckpointCoding(t *testing.T) {
 		t.Errorf("a newer collector's: %v", err)
 	}
 	d := c.clone()
-	d.take(mark{"edge-1", 3, 9999, 9999})
+	d.take(mark{"edge-1", 3, 9999, 9999}, testTime)
 	if !reflect.DeepEqual(c, back) {
 		t.Error("a clone shares its windows")
 	}
 }
 
-// A thousand sensors, each with eight boots and disorder in the newest, fit into a message of a NATS server as it comes.
+// The sensors that fit into a message of a NATS server as it comes, of 1 MiB: each with eight boots, a little disorder in the
+// newest, and numbers from anywhere.
 func TestCheckpointSize(t *testing.T) {
+	const sensors = 6000
 	c := newCheckpoint()
-	for i := range 1000 {
+	for i := range uint64(sensors) {
+		id := "sensor-with-a-name-" + strconv.FormatUint(i, 10)
 		for boot := range uint64(maxBoots) {
-			for seq := range uint64(100) {
-				c.take(mark{"sensor-with-a-name-" + strconv.Itoa(i), boot + 1, seq, 0})
+			first := 1_000_000 + i*37 + boot*1001
+			for seq := first; seq < first+100; seq++ {
+				c.take(mark{id, boot + 1, seq, first + floorLag}, testTime)
 			}
 		}
-		c.take(mark{"sensor-with-a-name-" + strconv.Itoa(i), maxBoots, 1100, 0})
+		c.take(mark{id, maxBoots, 1_000_000 + i*37 + (maxBoots-1)*1001 + 130, 0}, testTime)
 	}
-	if n := len(c.append(nil)); n > 512<<10 {
-		t.Errorf("the checkpoint of 1000 sensors takes %d octets", n)
+	if n := len(c.append(nil)); n > 1<<20 {
+		t.Errorf("the checkpoint of %d sensors takes %d octets", sensors, n)
 	}
 }
+
+// Who was not heard for long is forgotten, and nobody else, whatever one clock says.
+func TestCheckpointForgets(t *testing.T) {
+	const day = 24 * 3600
+	c := newCheckpoint()
+	c.take(mark{"gone", 1, 1, 1}, testTime)
+	c.take(mark{"seldom", 1, 1, 1}, testTime)
+	c.forget(testTime)
+	c.take(mark{"seldom", 1, 2, 1}, testTime+60*day)
+	c.take(mark{"always", 1, 1, 1}, testTime+91*day)
+	c.forget(testTime + 91*day)
+	if len(c.sensors) != 3 {
+		t.Error("forgotten as soon as the clock leapt: who lives had no time to be heard")
+	}
+	c.forget(testTime + 91*day + forgetEvery)
+	if c.sensors["gone"] != nil || c.sensors["seldom"] == nil || c.sensors["always"] == nil {
+		t.Errorf("%d sensors are known", len(c.sensors))
+	}
+	if c.take(mark{"seldom", 1, 2, 1}, testTime+91*day) {
+		t.Error("what is known of one was forgotten")
+	}
+	c.forget(testTime - 400*day) // the clock was set back
+	if len(c.sensors) != 2 {
+		t.Errorf("%d sensors are known", len(c.sensors))
+	}
+}
+
+// What either of two windows knows the merged one knows, and nothing else.
+func TestMergedWindows(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		var a, b window
+		most := 1 + random.Uint64N(6000)
+		for range 400 {
+			w := &a
+			if random.IntN(2) == 0 {
+				w = &b
+			}
+			seq := random.Uint64N(most)
+			w.take(seq, seq/2)
+		}
+		merged := a
+		merged.merge(&b)
+		for seq := range most {
+			if got, want := merged.knows(seq), a.knows(seq) || b.knows(seq); got != want {
+				t.Fatalf("number %d of %d: known %t, want %t", seq, most, got, want)
+			}
+		}
+	}
+}
+
+// knows reports whether a number counts as taken, without taking it.
+func (w window) knows(seq uint64) bool { return !w.take(seq, 0) }
 
 func FuzzCheckpoint(f *testing.F) {
 	f.Add(filledCheckpoint().append(nil))

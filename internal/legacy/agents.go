@@ -97,9 +97,6 @@ func newAgent(cfg Agent, limits seal.Limits) (*agent, error) {
 	return &agent{id: cfg.ID, opener: opener}, nil
 }
 
-// Has reports whether an agent has that id.
-func (a *Agents) Has(id string) bool { return a.byID[id] != nil }
-
 // Stats gives what came from each agent, by id.
 func (a *Agents) Stats() []AgentStats {
 	all := make([]AgentStats, 0, len(a.byAddress))

@@ -20,7 +20,7 @@ var ErrDeadLettersFull = errors.New("dead-letter file is full")
 type DeadLetterConfig struct {
 	// Path of the file; its folder is made when missing.
 	Path string
-	// MaxSize bounds the file, in bytes.
+	// MaxSize bounds the file, in bytes. One letter that is longer has a file to itself.
 	MaxSize int64
 }
 
@@ -104,7 +104,7 @@ func (d *DeadLetters) Append(letter Letter) error {
 		return err
 	}
 	d.write(letter)
-	if d.size+int64(d.buf.Len()) > d.cfg.MaxSize {
+	if d.size > 0 && d.size+int64(d.buf.Len()) > d.cfg.MaxSize {
 		return fmt.Errorf("%w: %d of %d bytes used", ErrDeadLettersFull, d.size, d.cfg.MaxSize)
 	}
 	if _, err := d.file.Write(d.buf.Bytes()); err != nil {

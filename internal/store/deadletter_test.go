@@ -125,3 +125,24 @@ func TestDeadLettersFailure(t *testing.T) {
 		t.Error("not recovered:", err)
 	}
 }
+
+// What is longer than the whole file may be must not wait for room that there never is.
+func TestDeadLetterLongerThanTheFile(t *testing.T) {
+	d := openDead(t, filepath.Join(t.TempDir(), "letters.lp"), 4096)
+	long := store.Letter{Why: store.DeadTypeConflict, Cause: "c", Lines: numbered(500)}
+	if n := len(long.Lines.Bytes()); n <= 4096 {
+		t.Fatalf("the letter has %d octets", n)
+	}
+	if err := d.Append(long); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Append(long); !errors.Is(err, store.ErrDeadLettersFull) {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := os.Rename(d.Path(), d.Path()+".seen"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Append(long); err != nil {
+		t.Errorf("after it was moved away, as the remedy says: %v", err)
+	}
+}

@@ -31,8 +31,8 @@ func (h *health) failed(writer int, e *Error, pause time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now()
-	if len(h.failing) == 0 {
-		h.since, h.kind, h.told = now, "", false
+	if h.kind == "" {
+		h.since, h.told = now, false
 	}
 	h.failing[writer] = true
 	kind := fmt.Sprintf("%s %d", e.Class, e.Code)
@@ -58,7 +58,7 @@ func (h *health) failed(writer int, e *Error, pause time.Duration) {
 func (h *health) succeeded(writer int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.failing[writer] {
+	if !h.failing[writer] && (len(h.failing) > 0 || h.kind == "") {
 		return
 	}
 	delete(h.failing, writer)
@@ -69,6 +69,13 @@ func (h *health) succeeded(writer int) {
 	if h.told {
 		h.log.Info("flows are stored again", "after", h.now().Sub(h.since).Round(time.Millisecond))
 	}
+}
+
+// gone forgets a writer that was broken off. Whether the trouble is over the next one finds out.
+func (h *health) gone(writer int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.failing, writer)
 }
 
 func (h *health) failingNow() int {

@@ -85,6 +85,7 @@ func (e *Encoder) field(f *flow.Field) {
 // while the pool runs, and is counted as Rows.
 func (p *Pool) WriteRows(ctx context.Context, rows func(yield func(*flow.Row) bool)) error {
 	w := newWorker(p, int(-p.rowing.Add(1)), &beat{}) // nobody watches it: it is only here for as long as the rows are
+	defer w.health.gone(w.id)
 	complete := true
 	for row := range rows {
 		if why, err := w.encoder.EncodeRow(&w.lines, row); err != nil {

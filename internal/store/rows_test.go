@@ -145,6 +145,48 @@ func TestWriteRowsInVain(t *testing.T) {
 	}
 }
 
+// A call of WriteRows that was broken off waits for nothing any more, and the end of the trouble is told by whoever writes next.
+func TestBrokenOffRowsAreNoFailingWriter(t *testing.T) {
+	away := true
+	f := &fake{judge: func([]string) error {
+		if away {
+			return errors.New("away")
+		}
+		return nil
+	}}
+	s := newSetup(t, small(), f, 1<<20)
+	s.start()
+	good := func(yield func(*flow.Row) bool) {
+		one := row(1)
+		yield(&one)
+	}
+	for range 3 { // as sessions of the journal come and go
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if err := s.WriteRows(ctx, good); err == nil {
+			t.Error("written")
+		}
+		cancel()
+	}
+	if n := s.Stats().Failing; n != 0 {
+		t.Errorf("%d writers are failing", n)
+	}
+	if n := s.log.count("storing flows fails"); n != 1 {
+		t.Errorf("the trouble was logged %d times", n)
+	}
+	f.mu.Lock()
+	away = false
+	f.mu.Unlock()
+	if err := s.WriteRows(t.Context(), good); err != nil {
+		t.Error(err)
+	}
+	if n := s.log.count("flows are stored again"); n != 1 {
+		t.Errorf("its end was logged %d times", n)
+	}
+	if err := s.finish(t, 10*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
 // What the rules made of a record stands in its point as fields; what they discard, and what is not wanted, gets no point
 // and is counted.
 func TestAttributed(t *testing.T) {

@@ -361,3 +361,28 @@ func TestConfigValidate(t *testing.T) {
 		}
 	}
 }
+
+// Files that were named by a clock that was years ahead are older than those of now, and are the ones that make room.
+func TestPruneAfterTheClockWasWrong(t *testing.T) {
+	cfg := config(t.TempDir())
+	cfg.MaxSize, cfg.MaxTotal = 4096, 10_000
+	for n := range 3 {
+		name := fmt.Sprintf("flows-20990101T00000%dZ-%06d.lp", n, n+1)
+		if err := os.WriteFile(filepath.Join(cfg.Dir, name), []byte(head+string(lines(0, 30).Bytes())), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := open(t, cfg)
+	for i := range 20 {
+		write(t, w, lines(i*10, i*10+10))
+	}
+	closed(t, w)
+	for _, name := range names(t, cfg.Dir) {
+		if strings.HasPrefix(name, "flows-2099") {
+			t.Errorf("%s is left of %v", name, names(t, cfg.Dir))
+		}
+	}
+	if got := content(t, cfg.Dir); !strings.Contains(got, string(lines(150, 200).Bytes())) {
+		t.Errorf("the newest lines are gone: %d octets are left", len(got))
+	}
+}

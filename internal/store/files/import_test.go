@@ -18,30 +18,6 @@ import (
 	"flowsensor/internal/store/influxtest"
 )
 
-func start(t *testing.T) *influxtest.Server {
-	t.Helper()
-	path, err := influxtest.Find(t.Context(), influxtest.Debian)
-	switch {
-	case err != nil && os.Getenv("FLOWSENSOR_CI") == "1":
-		t.Fatal(err)
-	case err != nil:
-		t.Skip(err)
-	}
-	server, err := influxtest.Start(t.Context(), influxtest.Config{Binary: path, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := server.CreateDatabase(t.Context(), "flows"); err != nil {
-		t.Fatal(err)
-	}
-	return server
-}
-
 // fill runs a pool of batches into the directory: what a collector without a database does.
 func fill(t *testing.T, cfg files.Config, records int) {
 	t.Helper()
@@ -99,7 +75,7 @@ func rows(t *testing.T, server *influxtest.Server, want int64) {
 
 // TestImportByHTTP sends every file as it is: curl --data-binary @FILE.
 func TestImportByHTTP(t *testing.T) {
-	server := start(t)
+	server := influxtest.WithDatabase(t, "flows")
 	for _, compression := range []files.Compression{files.None, files.Gzip} {
 		cfg := config(t.TempDir())
 		cfg.MaxSize, cfg.Compression = 50_000, compression
@@ -142,7 +118,7 @@ func TestImportByClient(t *testing.T) {
 		}
 		t.Skip("apt-get install influxdb-client:", err)
 	}
-	server := start(t)
+	server := influxtest.WithDatabase(t, "flows")
 	cfg := config(t.TempDir())
 	cfg.MaxSize = 50_000
 	fill(t, cfg, 500)

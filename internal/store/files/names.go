@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,9 +19,18 @@ const (
 	working = ".tmp"  // of a copy that is being compressed
 )
 
-// fileName sorts by time, then by number.
+// fileName tells the time and the number, which goes on from file to file and over restarts.
 func fileName(at time.Time, n int) string {
 	return fmt.Sprintf("%s%s-%06d%s", prefix, at.UTC().Format("20060102T150405Z"), n, plain)
+}
+
+// order puts files in the order they were made in, those of other names last.
+func order(a, b entry) int {
+	n, m := fileNumber(a.name), fileNumber(b.name)
+	if n == 0 || m == 0 {
+		n, m = -n, -m // 0 is the higher one now
+	}
+	return cmp.Compare(n, m)
 }
 
 // fileNumber is n of a name that fileName made, 0 of any other.
@@ -40,7 +50,8 @@ type entry struct {
 	size int64
 }
 
-// list gives our files whose names end in one of the suffixes, oldest first.
+// list gives our files whose names end in one of the suffixes, oldest first: by number, for a clock that was wrong may have
+// given their times.
 func list(dir string, suffixes ...string) ([]entry, error) {
 	found, err := os.ReadDir(dir)
 	if err != nil {
@@ -62,7 +73,8 @@ func list(dir string, suffixes ...string) ([]entry, error) {
 		}
 		entries = append(entries, entry{name: f.Name(), size: info.Size()})
 	}
-	return entries, nil // os.ReadDir sorts by name
+	slices.SortStableFunc(entries, order) // those of other names stay as os.ReadDir sorts them
+	return entries, nil
 }
 
 func (w *Writer) path(name string) string { return filepath.Join(w.cfg.Dir, name) }

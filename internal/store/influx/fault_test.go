@@ -109,7 +109,7 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestFaults(t *testing.T) {
 	for name, c := range apis {
 		t.Run(name, func(t *testing.T) {
-			server := start(t, c.release, influxtest.Config{})
+			server := influxtest.ForTest(t, c.release, influxtest.Config{})
 			createDatabase(t, server)
 			f, url := newFaulty(t, server, 7)
 			cfg := target(server, c.api)
@@ -145,7 +145,7 @@ func crash(t *testing.T, server *influxtest.Server) {
 
 // TestLoneBadRequest: a line that makes the server say no more than "bad request" is buried, because others are taken.
 func TestLoneBadRequest(t *testing.T) {
-	server := start(t, influxtest.Debian, influxtest.Config{})
+	server := influxtest.ForTest(t, influxtest.Debian, influxtest.Config{})
 	createDatabase(t, server)
 	f, _ := newFaulty(t, server, 1)
 	f.healthy = true

@@ -13,7 +13,7 @@ import (
 
 // TestRoutesAndOriginsBecomeFields: what the sensor knew of routes and the collector of systems can be asked for, as fields.
 func TestRoutesAndOriginsBecomeFields(t *testing.T) {
-	server := start(t, influxtest.Debian, influxtest.Config{})
+	server := influxtest.ForTest(t, influxtest.Debian, influxtest.Config{})
 	createDatabase(t, server)
 	b := newSource("edge-1").batch(1)
 	b.Records = b.Records[:1]

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,29 +17,6 @@ import (
 	"flowsensor/internal/store/influx"
 	"flowsensor/internal/store/influxtest"
 )
-
-// start gives a real server, or skips where there is none; in CI it has to be there.
-func start(t *testing.T, release influxtest.Release, cfg influxtest.Config) *influxtest.Server {
-	t.Helper()
-	path, err := influxtest.Find(t.Context(), release)
-	switch {
-	case err != nil && os.Getenv("FLOWSENSOR_CI") == "1":
-		t.Fatal(err)
-	case err != nil:
-		t.Skip(err)
-	}
-	cfg.Binary, cfg.Dir = path, t.TempDir()
-	server, err := influxtest.Start(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
-}
 
 func createDatabase(t *testing.T, server *influxtest.Server) {
 	t.Helper()

@@ -35,7 +35,7 @@ func target(server *influxtest.Server, api influx.API) influx.Config {
 func TestRecordsBecomeRows(t *testing.T) {
 	for name, c := range apis {
 		t.Run(name, func(t *testing.T) {
-			server := start(t, c.release, influxtest.Config{})
+			server := influxtest.ForTest(t, c.release, influxtest.Config{})
 			createDatabase(t, server)
 			batches := newSource("edge-1").batches(300, 40)
 			other := newSource("edge-2")
@@ -55,7 +55,7 @@ func TestRecordsBecomeRows(t *testing.T) {
 
 // TestHostileNames: whatever a name holds, its record is one row with that name, as far as line protocol can hold it.
 func TestHostileNames(t *testing.T) {
-	server := start(t, influxtest.Debian, influxtest.Config{})
+	server := influxtest.ForTest(t, influxtest.Debian, influxtest.Config{})
 	createDatabase(t, server)
 	names := map[string]string{
 		"a b,c=d": "a b,c=d", `\Device\NPF_{1}`: `\Device\NPF_{1}`, `x\`: "x_", "eth0\nflow,x=y v=1i 1": "eth0_flow,x=y v=1i 1", `"`: `"`,
@@ -92,7 +92,7 @@ func TestHostileNames(t *testing.T) {
 func TestTypeConflict(t *testing.T) {
 	for name, c := range apis {
 		t.Run(name, func(t *testing.T) {
-			server := start(t, c.release, influxtest.Config{})
+			server := influxtest.ForTest(t, c.release, influxtest.Config{})
 			createDatabase(t, server)
 			from := newSource("edge-1")
 			first := open(t, target(server, c.api))
@@ -123,7 +123,7 @@ func TestTypeConflict(t *testing.T) {
 
 // TestBeyondRetention: lines that are too old for the database are dead letters, a whole chunk of them in one request.
 func TestBeyondRetention(t *testing.T) {
-	server := start(t, influxtest.Debian, influxtest.Config{})
+	server := influxtest.ForTest(t, influxtest.Debian, influxtest.Config{})
 	if _, err := server.Query(t.Context(), "", `CREATE DATABASE "flows" WITH DURATION 1d`); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestBeyondRetention(t *testing.T) {
 
 // TestTooLargeForServer: a real server's limit on bodies is met by splitting.
 func TestTooLargeForServer(t *testing.T) {
-	server := start(t, influxtest.V18, influxtest.Config{MaxBodySize: 20_000})
+	server := influxtest.ForTest(t, influxtest.V18, influxtest.Config{MaxBodySize: 20_000})
 	createDatabase(t, server)
 	batches := newSource("edge-1").batches(20, 100)
 	cfg := target(server, influx.V2)
@@ -166,7 +166,7 @@ func TestTooLargeForServer(t *testing.T) {
 func TestMissingDatabase(t *testing.T) {
 	for name, c := range apis {
 		t.Run(name, func(t *testing.T) {
-			server := start(t, c.release, influxtest.Config{})
+			server := influxtest.ForTest(t, c.release, influxtest.Config{})
 			cfg := target(server, c.api)
 			if err := open(t, cfg).Check(t.Context()); asError(t, err).Class != store.Configuration {
 				t.Error("the check found nothing:", err)
@@ -189,7 +189,7 @@ func TestMissingDatabase(t *testing.T) {
 }
 
 func TestCreateDatabase(t *testing.T) {
-	server := start(t, influxtest.Debian, influxtest.Config{User: "root", Password: "it's \\ s3cret"})
+	server := influxtest.ForTest(t, influxtest.Debian, influxtest.Config{User: "root", Password: "it's \\ s3cret"})
 	cfg := target(server, influx.V1)
 	cfg.CreateDatabase, cfg.Username, cfg.PasswordFile = true, "root", secret(t, "it's \\ s3cret\n")
 	w := open(t, cfg)
@@ -224,7 +224,7 @@ func TestCreateDatabase(t *testing.T) {
 }
 
 func TestMissingRetentionPolicy(t *testing.T) {
-	server := start(t, influxtest.Debian, influxtest.Config{})
+	server := influxtest.ForTest(t, influxtest.Debian, influxtest.Config{})
 	createDatabase(t, server)
 	cfg := target(server, influx.V1)
 	cfg.RetentionPolicy = "week"
@@ -244,7 +244,7 @@ func TestMissingRetentionPolicy(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	for name, c := range apis {
 		t.Run(name, func(t *testing.T) {
-			server := start(t, c.release, influxtest.Config{User: "root", Password: "s3cret"})
+			server := influxtest.ForTest(t, c.release, influxtest.Config{User: "root", Password: "s3cret"})
 			createDatabase(t, server)
 			cfg := target(server, c.api)
 			path := secret(t, "wr0ng")

@@ -26,21 +26,6 @@ func find(t *testing.T, release influxtest.Release) string {
 	return path
 }
 
-func start(t *testing.T, cfg influxtest.Config) *influxtest.Server {
-	t.Helper()
-	cfg.Dir = t.TempDir()
-	server, err := influxtest.Start(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
-}
-
 func write(t *testing.T, server *influxtest.Server, lines string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL()+"/write?db=d", bytes.NewBufferString(lines))
@@ -60,7 +45,7 @@ func write(t *testing.T, server *influxtest.Server, lines string) {
 
 func TestDataSurvivesRestarts(t *testing.T) {
 	ctx := t.Context()
-	server := start(t, influxtest.Config{Binary: find(t, influxtest.Debian)})
+	server := influxtest.ForTest(t, influxtest.Debian, influxtest.Config{})
 	if err := server.CreateDatabase(ctx, "d"); err != nil {
 		t.Fatal(err)
 	}
