@@ -1,0 +1,121 @@
+package export
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"flowsensor/internal/wire"
+)
+
+// filler puts full datagrams into a spool, as a collector that is away makes them.
+type filler struct {
+	*testing.T
+	spool *spool
+	base  int64
+	gone  int
+}
+
+func newFiller(t *testing.T, dir string, limit int64) *filler {
+	t.Helper()
+	s, _, err := openSpool(dir, limit, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &filler{T: t, spool: s}
+}
+
+// put is a job of so many batches, each of which must be in the spool then.
+func (f *filler) put(batches int) {
+	f.Helper()
+	job := &spoolJob{}
+	for range batches {
+		f.base += 100
+		job.puts = append(job.puts, spoolEntry{
+			kind: wire.Flows, base: f.base, boot: 1, seq: uint64(f.base / 100), sum: Amount{Records: 70}, body: make([]byte, 1050),
+		})
+	}
+	r := f.spool.do(job)
+	if r.err != nil {
+		f.Fatal(r.err)
+	}
+	for _, e := range r.evicted {
+		if f.gone++; e.base != int64(f.gone)*100 {
+			f.Fatalf("%d was given up where %d is the oldest", e.base, f.gone*100)
+		}
+	}
+	if f.spool.batches+f.gone != int(f.base/100) || f.spool.batches < batches {
+		f.Fatalf("%d batches put in, %d given up, %d there", f.base/100, f.gone, f.spool.batches)
+	}
+}
+
+// What the operator allows it is what the spool takes of the disk, not what its batches alone come to.
+func TestSpoolTakesNoMoreOfTheDisk(t *testing.T) {
+	const limit = 8 << 20
+	dir := t.TempDir()
+	f := newFiller(t, dir, limit)
+	for range 150 {
+		f.put(100)
+	}
+	var file unix.Stat_t
+	if err := unix.Stat(filepath.Join(dir, spoolName), &file); err != nil {
+		t.Fatal(err)
+	}
+	if took := file.Blocks * 512; took > limit || took < limit*3/4 {
+		t.Errorf("the spool may take %d octets of the disk and took %d", limit, took)
+	}
+}
+
+// TestSpoolWithoutRoom: on a disk that is smaller than the spool may be the oldest make room for the newest, nothing else; the state
+// file keeps its place; and where others take the last octet of the disk that goes on.
+func TestSpoolWithoutRoom(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=6m,mode=0700"); err != nil {
+		const remedy = "needs root (CAP_SYS_ADMIN) to mount a small tmpfs; run the tests with sudo"
+		if os.Getenv("FLOWSENSOR_CI") == "1" || !errors.Is(err, unix.EPERM) {
+			t.Fatalf("%s: %v", remedy, err)
+		}
+		t.Skip(remedy)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	f := newFiller(t, dir, 64<<20)
+	balloon := filepath.Join(dir, "balloon")
+	fill := func() {
+		if err := os.WriteFile(balloon, make([]byte, 16<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+			t.Fatal("the disk does not fill:", err)
+		}
+	}
+	room := func() {
+		if err := os.Remove(balloon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 100 {
+		f.put(20 + i%7*20)
+		if err := writeSynced(filepath.Join(dir, stateName), make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := f.spool.batches; f.gone == 0 || kept < 1500 {
+		t.Errorf("%d batches given up, %d there", f.gone, kept)
+	}
+	fill()
+	for range 20 {
+		f.put(100)
+	}
+	room()
+	f.put(100)
+}
