@@ -154,7 +154,6 @@ func (o *outbox) sendLive(ctx context.Context, now time.Time) bool {
 	o.current.keep(p, o.current.next)
 	err := o.put1(ctx, p, now)
 	if err == nil {
-		o.counters.sent.add(p.sum)
 		o.waiting[0] = nil
 		o.waiting = o.waiting[1:]
 		return true
@@ -201,6 +200,9 @@ func (o *outbox) put1(ctx context.Context, p *parcel, now time.Time) error {
 	}
 	if p.first.IsZero() {
 		p.first = now
+		if p.life == o.current { // one of an earlier life was counted there
+			o.counters.sent.add(p.sum)
+		}
 	}
 	if o.heardAt.After(p.last) {
 		p.sends = 0 // the pauses grow while nobody answers; what is lost beside answers is a matter of the pace

@@ -164,8 +164,8 @@ func TestBacklogDrainsBesideLive(t *testing.T) {
 	if !shrinking {
 		t.Error("the backlog was not seen to shrink")
 	}
-	if stats.DroppedTotal() != (export.Amount{}) {
-		t.Errorf("dropped %+v", stats.Dropped)
+	if stats.DroppedTotal() != (export.Amount{}) || stats.Sent != added {
+		t.Errorf("sent %+v of %+v, dropped %+v", stats.Sent, added, stats.Dropped)
 	}
 }
 
