@@ -35,7 +35,7 @@ var metricDefs = []metrics.Def{
 	{Name: "sensor_records_total", Help: "Records accepted from a sensor.", Labels: []string{"sensor"}},
 	{Name: "sensor_missing_datagrams", Help: "Datagrams the sensor sent that did not arrive, by the gaps that stand now.", Labels: []string{"sensor"}},
 	{Name: "sensor_clock_offset_seconds", Help: "The sensor's clock minus the collector's at its latest datagram, to half a second: the stamp is in seconds.", Labels: []string{"sensor"}},
-	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram; absent before the first.", Labels: []string{"sensor"}},
+	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram that was in time (ttl, skew); absent before the first.", Labels: []string{"sensor"}},
 	{Name: "legacy_datagrams_total", Help: "Datagrams of legacy agents, by how they ended.", Labels: []string{"outcome"}},
 	{Name: "legacy_records_total", Help: "Records of legacy agents: accepted, and of these durable or lost, or lost at once because the journal had no room.", Labels: []string{"outcome"}},
 	{Name: "legacy_packets_total", Help: "Packets in the records of legacy agents, by their outcome.", Labels: []string{"outcome"}},

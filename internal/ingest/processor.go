@@ -90,12 +90,12 @@ func (p *processor) judge(a *arrival, o *outcome) {
 	p.plain = opened.Plaintext[:0]
 	o.opened = opened
 	o.sensor = keys.sensors[opened.Sensor.ID]
-	o.sensor.hear(&opened, a.received, len(a.payload))
 
 	header, body, err := wire.ParseHeader(opened.Plaintext)
 	o.header = header
 	headerReason, headerErr := judgeHeader(&header, opened.Sensor.ID, err)
 	o.skewed, o.wellFormed = o.reason != ReasonAccepted, headerReason == ReasonAccepted
+	o.sensor.hear(a, o)
 	if o.skewed && header.Kind != wire.Probe {
 		return // a probe is answered even when its clock is wrong: it asks for the time
 	}

@@ -26,18 +26,40 @@ type sensor struct {
 	lastSeen            time.Time
 	offset              time.Duration
 	keyIndex            int
+	skewed              struct{ boot, tx uint64 } // of the newest datagram since lastSeen that is refused for its clock
 }
 
-// hear notes an authentic datagram of n octets.
-func (s *sensor) hear(o *seal.Opened, received time.Time, n int) {
+// hear notes an authentic datagram. Only one in time shows that the sensor lives and which key it has: an old one may be a
+// recording that somebody plays, long after. For the same reason one that is refused for its clock tells what that shows only where it is newer than all before.
+func (s *sensor) hear(a *arrival, o *outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.octets += uint64(n)
-	s.offset = o.Offset
-	s.keyIndex = o.KeyIndex
-	if received.After(s.lastSeen) {
-		s.lastSeen = received
+	s.octets += uint64(len(a.payload))
+	if o.skewed {
+		if o.wellFormed && s.isNewsLocked(&o.header) {
+			s.offset = o.opened.Offset
+		}
+		return
 	}
+	s.offset, s.keyIndex = o.opened.Offset, o.opened.KeyIndex
+	s.skewed.boot, s.skewed.tx = 0, 0
+	if a.received.After(s.lastSeen) {
+		s.lastSeen = a.received
+	}
+}
+
+// isNewsLocked reports whether a datagram that is refused for its clock was sent after all that were heard, and remembers it. A
+// probe has no sequence: one counts that is of a process which was refused for its clock already, or was not heard yet.
+func (s *sensor) isNewsLocked(h *wire.Header) bool {
+	boot, tx, _ := s.boots.Newest()
+	if h.Kind == wire.Probe {
+		return h.Boot > max(boot, s.skewed.boot) || h.Boot == s.skewed.boot
+	}
+	if !newer(h, boot, tx) || !newer(h, s.skewed.boot, s.skewed.tx) {
+		return false
+	}
+	s.skewed.boot, s.skewed.tx = h.Boot, h.TX
+	return true
 }
 
 // sequence judges the tx of a datagram, and remembers it. The datagram with the highest one says where answers go.
