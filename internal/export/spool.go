@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"flowsensor/internal/wire"
 )
@@ -126,8 +128,8 @@ func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, e
 	if errors.Is(err, ErrFormat) {
 		return nil, nil, err
 	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("spool %s: %w (the sensor's user must be able to write there)", s.path, err)
+	if remedy := noDamage(err); remedy != "" {
+		return nil, nil, fmt.Errorf("spool %s: %w (%s)", s.path, err, remedy)
 	}
 	aside := s.path + ".damaged"
 	if err := os.Rename(s.path, aside); err != nil {
@@ -139,6 +141,21 @@ func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, e
 		return nil, nil, fmt.Errorf("spool %s: %w", s.path, err)
 	}
 	return s, sent, nil
+}
+
+// noDamage gives what to do about an error that says nothing of the file's content, "" for the others.
+func noDamage(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EROFS):
+		return "the sensor's user must be able to write there"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room there"
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return "it is in use by another running sensor: give each its own spool_dir"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		return "the machine or the service has reached a limit"
+	}
+	return ""
 }
 
 func (s *spool) open() (sent []spoolSent, err error) {

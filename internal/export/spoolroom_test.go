@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -75,10 +76,10 @@ func TestSpoolTakesNoMoreOfTheDisk(t *testing.T) {
 	}
 }
 
-// TestSpoolWithoutRoom: on a disk that is smaller than the spool may be the oldest make room for the newest, nothing else; the state
-// file keeps its place; and where others take the last octet of the disk that goes on.
-func TestSpoolWithoutRoom(t *testing.T) {
-	dir := t.TempDir()
+// smallDisk is a file system of 6 MiB.
+func smallDisk(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=6m,mode=0700"); err != nil {
 		const remedy = "needs root (CAP_SYS_ADMIN) to mount a small tmpfs; run the tests with sudo"
 		if os.Getenv("FLOWSENSOR_CI") == "1" || !errors.Is(err, unix.EPERM) {
@@ -91,18 +92,58 @@ func TestSpoolWithoutRoom(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return dir
+}
+
+// fill takes the last octet of a small disk, and gives the file that has it.
+func fill(t *testing.T, dir string) (balloon string) {
+	t.Helper()
+	balloon = filepath.Join(dir, "balloon")
+	if err := os.WriteFile(balloon, make([]byte, 16<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatal("the disk does not fill:", err)
+	}
+	return balloon
+}
+
+// A spool that cannot be opened now is no damaged one, and is not set aside.
+func TestSpoolThatCannotBeOpened(t *testing.T) {
+	dir := smallDisk(t)
 	f := newFiller(t, dir, 64<<20)
-	balloon := filepath.Join(dir, "balloon")
-	fill := func() {
-		if err := os.WriteFile(balloon, make([]byte, 16<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
-			t.Fatal("the disk does not fill:", err)
+	f.put(100)
+	refused := func(why string) {
+		t.Helper()
+		_, _, err := openSpool(dir, 64<<20, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Error(err)
+		}
+		if found, err := filepath.Glob(filepath.Join(dir, "*.damaged")); err != nil || len(found) > 0 {
+			t.Fatal(found, err)
 		}
 	}
-	room := func() {
-		if err := os.Remove(balloon); err != nil {
-			t.Fatal(err)
-		}
+	refused("in use by another running sensor")
+	if err := f.spool.close(); err != nil {
+		t.Fatal(err)
 	}
+	path := filepath.Join(dir, spoolName)
+	if err := os.Truncate(path, 0); err != nil { // as after a crash at the very beginning
+		t.Fatal(err)
+	}
+	balloon := fill(t, dir)
+	refused("make room")
+	if err := os.Remove(balloon); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	refused("read-only file system")
+}
+
+// TestSpoolWithoutRoom: on a disk that is smaller than the spool may be the oldest make room for the newest, nothing else; the state
+// file keeps its place; and where others take the last octet of the disk that goes on.
+func TestSpoolWithoutRoom(t *testing.T) {
+	dir := smallDisk(t)
+	f := newFiller(t, dir, 64<<20)
 	for i := range 100 {
 		f.put(20 + i%7*20)
 		if err := writeSynced(filepath.Join(dir, stateName), make([]byte, 100)); err != nil {
@@ -112,10 +153,12 @@ func TestSpoolWithoutRoom(t *testing.T) {
 	if kept := f.spool.batches; f.gone == 0 || kept < 1500 {
 		t.Errorf("%d batches given up, %d there", f.gone, kept)
 	}
-	fill()
+	balloon := fill(t, dir)
 	for range 20 {
 		f.put(100)
 	}
-	room()
+	if err := os.Remove(balloon); err != nil {
+		t.Fatal(err)
+	}
 	f.put(100)
 }
