@@ -108,7 +108,7 @@ func (o *outbox) liveRoom() int {
 
 // pump sends what may be sent now: what is due again, then live batches, then the backlog, which has its share in any case.
 func (o *outbox) pump(ctx context.Context, now time.Time) {
-	for ctx.Err() == nil && !now.Before(o.hold) && o.pace.take(now) {
+	for o.link.leads() && ctx.Err() == nil && !now.Before(o.hold) && o.pace.take(now) {
 		if !o.next(ctx, now) {
 			o.pace.giveBack()
 			return
@@ -284,5 +284,5 @@ func (o *outbox) publish() {
 	c.waiting.Store(int64(len(o.waiting) + len(o.writing)))
 	c.backlog.Store(int64(o.onDisk + len(o.backlog)))
 	c.rate.Store(int64(o.pace.rate))
-	c.held.Store(o.hold.After(time.Now()) || o.probe.skewed)
+	c.held.Store(o.hold.After(time.Now()) || o.probe.skewed || !o.link.leads())
 }
