@@ -189,12 +189,16 @@ func (j *Journal) prepare(ctx context.Context) error {
 func (j *Journal) tend(ctx context.Context) {
 	ticker := time.NewTicker(tendPeriod)
 	defer ticker.Stop()
-	trouble := trouble{log: j.log}
+	use, restart := trouble{log: j.log}, trouble{log: j.log}
 	broken := false // the embedded server
 	var repaired time.Time
 	for {
-		if broken && j.restartServer() {
-			broken, repaired = false, time.Now()
+		if broken {
+			err := j.restartServer()
+			restart.is(err, "the journal's server does not answer and cannot be started again; trying on", "the journal's server was started again")
+			if err == nil {
+				broken, repaired = false, time.Now()
+			}
 		}
 		err := j.look(ctx)
 		if errors.Is(err, errNotPrepared) || errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -205,7 +209,7 @@ func (j *Journal) tend(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		trouble.is(err, "the journal cannot be used", "the journal can be used again")
+		use.is(err, "the journal cannot be used", "the journal can be used again")
 		select {
 		case <-ticker.C:
 		case <-j.repair:
@@ -261,16 +265,14 @@ func (j *Journal) askRepair(err error) {
 	}
 }
 
-// restartServer reports whether the server runs again.
-func (j *Journal) restartServer() bool {
-	err := j.server.restart()
-	if err != nil {
-		j.log.Error("the journal's server does not answer and cannot be started again; trying on", "error", err)
-		return false
+// restartServer starts a server anew that did not answer.
+func (j *Journal) restartServer() error {
+	if err := j.server.restart(); err != nil {
+		return err
 	}
 	j.log.Warn("the journal's server did not answer; it was started again")
 	_ = j.conn.ForceReconnect() // an error means that it is connecting already
-	return true
+	return nil
 }
 
 // wait returns once stream and bucket are there.
