@@ -40,6 +40,7 @@ type outcome struct {
 	volume Volume
 	// skewed: the stamp is too far off, which a probe is not refused for. wellFormed: the header is one to be answered.
 	skewed, wellFormed bool
+	twin               bool // another machine sends as this sensor
 }
 
 // sender is where an answer to the datagram goes.
@@ -58,6 +59,9 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 	if o.sensor != nil {
 		o.sensor.count(o.reason, o.volume)
 		p.answer(&o, p.sender(a, &o), now)
+		if o.twin {
+			p.logTwin(a, &o, now)
+		}
 	}
 	if o.reason == ReasonAccepted {
 		p.counters.accepted.add(o.volume)
@@ -103,7 +107,7 @@ func (p *processor) judge(a *arrival, o *outcome) {
 		return
 	}
 	if header.Kind != wire.Probe { // which has no sequence and makes no state
-		if o.reason = o.sensor.sequence(&header, p.sender(a, o)); o.reason != ReasonAccepted {
+		if o.reason, o.twin = o.sensor.sequence(&header, a.received, p.sender(a, o)); o.reason != ReasonAccepted {
 			return
 		}
 	}

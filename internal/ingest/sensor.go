@@ -26,6 +26,9 @@ type sensor struct {
 	lastSeen            time.Time
 	offset              time.Duration
 	keyIndex            int
+	replaced            time.Time                 // when the newest boot was heard first
+	twins               uint64                    // datagrams of an older boot long after that
+	twinTold            time.Time                 // when that was logged last
 	skewed              struct{ boot, tx uint64 } // of the newest datagram since lastSeen that is refused for its clock
 }
 
@@ -62,15 +65,42 @@ func (s *sensor) isNewsLocked(h *wire.Header) bool {
 	return true
 }
 
-// sequence judges the tx of a datagram, and remembers it. The datagram with the highest one says where answers go.
-func (s *sensor) sequence(h *wire.Header, from *sender) Reason {
+// sequence judges the tx of a datagram, and remembers it. The datagram with the highest one says where answers go. It says too
+// whether another machine sends as this sensor.
+func (s *sensor) sequence(h *wire.Header, received time.Time, from *sender) (reason Reason, twin bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	reason := txReasons[s.boots.Accept(h.Boot, h.TX)]
-	if boot, highest, _ := s.boots.Newest(); reason == ReasonAccepted && h.Boot == boot && h.TX == highest {
+	newest, _, known := s.boots.Newest()
+	reason = txReasons[s.boots.Accept(h.Boot, h.TX)]
+	if reason != ReasonAccepted {
+		return reason, false
+	}
+	if boot, highest, _ := s.boots.Newest(); h.Boot == boot && h.TX == highest {
 		s.replies.follow(h, from)
 	}
-	return reason
+	switch {
+	case !known || h.Boot > newest:
+		s.replaced = received
+	case h.Boot < newest && received.Sub(s.replaced) > twinAfter:
+		s.twins++
+		twin = true
+	}
+	return reason, twin
+}
+
+// twinAfter is how long after a process of a sensor began one that is older cannot send any more, if both are of one machine: no
+// datagram is on its way for so long.
+const twinAfter = time.Minute
+
+// tellTwin reports whether it is to be logged that two machines send as this sensor, which it is once a period.
+func (s *sensor) tellTwin(now time.Time, period time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.twinTold) < period {
+		return false
+	}
+	s.twinTold = now
+	return true
 }
 
 // claim reports whether a batch is to be handed over: ReasonAccepted unless it was before. One that is durable is
@@ -146,6 +176,7 @@ func (s *sensor) stats() SensorStats {
 		Durable:   s.durable,
 		Lost:      s.lost,
 		Missing:   s.boots.Stats().Missing,
+		Twins:     s.twins,
 		LastSeen:  s.lastSeen,
 		Offset:    s.offset,
 		KeyIndex:  s.keyIndex,
