@@ -66,6 +66,7 @@ var allowed = map[string]string{
 	"detach/detachtest": "",
 	"e2e":               "",
 	"packet/dissect":    "",
+	"smalldisk":         "",
 	"reference":         "collector config metrics sensor",
 	"testnet":           "",
 	"testnet/demo":      "store/influxtest testnet",

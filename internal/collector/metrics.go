@@ -38,8 +38,9 @@ var metricDefs = []metrics.Def{
 	{Name: "sensor_datagrams_total", Help: "Authentic datagrams of a sensor, by how they ended.", Labels: []string{"sensor", "outcome"}},
 	{Name: "sensor_records_total", Help: "Records accepted from a sensor.", Labels: []string{"sensor"}},
 	{Name: "sensor_missing_datagrams", Help: "Datagrams the sensor sent that did not arrive, by the gaps that stand now.", Labels: []string{"sensor"}},
+	{Name: "sensor_twin_datagrams_total", Help: "Datagrams from a process of the sensor that one begun later should have replaced over a minute ago: two machines have one id and key.", Labels: []string{"sensor"}},
 	{Name: "sensor_clock_offset_seconds", Help: "The sensor's clock minus the collector's at its latest datagram, to half a second: the stamp is in seconds.", Labels: []string{"sensor"}},
-	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram; absent before the first.", Labels: []string{"sensor"}},
+	{Name: "sensor_last_seen_timestamp_seconds", Help: "Receive time of the sensor's latest datagram that was in time (ttl, skew); absent before the first.", Labels: []string{"sensor"}},
 	{Name: "legacy_datagrams_total", Help: "Datagrams of legacy agents, by how they ended.", Labels: []string{"outcome"}},
 	{Name: "legacy_records_total", Help: "Records of legacy agents: accepted, and of these durable or lost, or lost at once because the journal had no room or does not take such a batch.", Labels: []string{"outcome"}},
 	{Name: "legacy_packets_total", Help: "Packets in the records of legacy agents, by their outcome.", Labels: []string{"outcome"}},
@@ -181,6 +182,7 @@ func readIngest(st ingest.Stats, put metrics.Put) {
 		}
 		put("sensor_records_total", float64(sensor.Accepted.Records), sensor.ID)
 		put("sensor_missing_datagrams", float64(sensor.Missing), sensor.ID)
+		put("sensor_twin_datagrams_total", float64(sensor.Twins), sensor.ID)
 		put("sensor_clock_offset_seconds", sensor.Offset.Seconds(), sensor.ID)
 		if !sensor.LastSeen.IsZero() {
 			put("sensor_last_seen_timestamp_seconds", float64(sensor.LastSeen.UnixMilli())/1e3, sensor.ID)

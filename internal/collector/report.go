@@ -159,10 +159,13 @@ func (s *Service) readings() []flow.Reading {
 
 // sensorReadings are what the collector knows of one sensor; nothing of one that was never heard.
 func sensorReadings(st *ingest.SensorStats) []flow.Reading {
-	if st.LastSeen.IsZero() {
+	if st.Datagrams == 0 {
 		return nil
 	}
-	m := meters{"octets": st.Octets, "missing_datagrams": st.Missing, "last_seen_us": uint64(st.LastSeen.UnixMicro()), "key": uint64(st.KeyIndex)}
+	m := meters{"octets": st.Octets, "missing_datagrams": st.Missing, "key": uint64(st.KeyIndex)}
+	if !st.LastSeen.IsZero() {
+		m["last_seen_us"] = uint64(st.LastSeen.UnixMicro())
+	}
 	m.outcomes(&st.Outcomes)
 	m.volume("accepted", st.Accepted)
 	m.volume("durable", st.Durable)

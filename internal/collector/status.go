@@ -49,7 +49,7 @@ type SocketStatus struct {
 // SensorStatus is what came from one sensor, authenticated.
 type SensorStatus struct {
 	ID          string            `json:"id"`
-	LastSeen    *time.Time        `json:"last_seen,omitempty"` // absent before the first datagram
+	LastSeen    *time.Time        `json:"last_seen,omitempty"` // absent before the first datagram that was in time
 	SilentFor   float64           `json:"silent_for_seconds"`  // since then
 	ClockOffset float64           `json:"clock_offset_seconds"`
 	Datagrams   map[string]uint64 `json:"datagrams"` // by outcome
@@ -138,11 +138,11 @@ func ingestStatus(in *ingest.Stats) *IngestStatus {
 func sensorStatus(in *ingest.SensorStats, now time.Time) SensorStatus {
 	out := SensorStatus{
 		ID: in.ID, Datagrams: outcomes(&in.Outcomes), Missing: in.Missing, Records: in.Accepted.Records, Durable: in.Durable.Records,
-		Full: in.QueueFull.Records, Boot: in.Boot,
+		Full: in.QueueFull.Records, Boot: in.Boot, ClockOffset: in.Offset.Seconds(),
 	}
 	if seen := in.LastSeen.UTC(); !in.LastSeen.IsZero() {
 		out.LastSeen, out.SilentFor = &seen, max(now.Sub(seen).Seconds(), 0)
-		out.ClockOffset, out.Key = in.Offset.Seconds(), in.KeyIndex+1
+		out.Key = in.KeyIndex + 1
 	}
 	return out
 }

@@ -97,7 +97,10 @@ func (s *Snapshot) sensorRows() [][]string {
 		x := &s.Sensors[i]
 		row := []string{x.ID, "never", "", status.Count(x.Records), status.Count(x.Durable), status.Count(x.Missing), "", refused(x.Datagrams)}
 		if x.LastSeen != nil {
-			row[1], row[2], row[6] = seconds(x.SilentFor)+" ago", clock(x.ClockOffset), strconv.Itoa(x.Key)
+			row[1], row[6] = seconds(x.SilentFor)+" ago", strconv.Itoa(x.Key)
+		}
+		if len(x.Datagrams) > 0 {
+			row[2] = clock(x.ClockOffset)
 		}
 		rows = append(rows, row)
 	}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // Page is the loopback page: /metrics for Prometheus and /healthz for whoever asks whether the daemon works.
@@ -55,7 +57,12 @@ func (p *Page) Run(ctx context.Context) error {
 	return Serve(ctx, p.listener, p.handler)
 }
 
-// Serve answers HTTP requests, bounded in time and size, until ctx ends; then the listener and all connections are closed.
+// maxConnections are served at a time; others wait to be taken. Every user of the machine can connect to the page, and
+// must not be able to use up the descriptors that files and sockets need.
+const maxConnections = 64
+
+// Serve answers HTTP requests, bounded in time, size and number, until ctx ends; then the listener and all connections are
+// closed.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
@@ -63,7 +70,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // Serve reports what matters
 	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(netutil.LimitListener(listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("http: %w", err)
 	}
 	return nil

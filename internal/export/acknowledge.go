@@ -40,7 +40,7 @@ func (s *Sender) acknowledged(boot uint64) (err error) {
 
 // listen has the answers read that come to a link; closing the link ends that.
 func (s *Sender) listen(l *link) {
-	if s.packer.out == nil {
+	if s.packer.out == nil || !l.leads() {
 		return
 	}
 	l.listened = make(chan struct{})
@@ -202,5 +202,5 @@ func (o *outbox) hopeless(began time.Time) bool {
 		return false
 	}
 	now := time.Now()
-	return o.probe.skewed || now.Sub(began) > silence && now.Sub(o.heardAt) > silence
+	return o.probe.skewed || !o.link.leads() || now.Sub(began) > silence && now.Sub(o.heardAt) > silence
 }

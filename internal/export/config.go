@@ -51,6 +51,18 @@ func (d *Delivery) UnmarshalText(text []byte) error {
 // MarshalText gives the name in the configuration.
 func (d Delivery) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+// Absence says what to do where the collector's name is not found, or has no route to it, at the start.
+type Absence uint8
+
+const (
+	// Refuse gives the error: what a command for one file needs.
+	Refuse Absence = iota
+	// LookOn begins without a collector and looks for it every few seconds: what a daemon needs, whose machine may be up
+	// before its network is. With acknowledged delivery what it sends is kept meanwhile; without, there is nothing to keep it, and
+	// the error is given.
+	LookOn
+)
+
 // Keeping says where the marks live that keep point times unique. The zero value is invalid.
 type Keeping uint8
 
@@ -97,6 +109,8 @@ type Config struct {
 	ResolveInterval time.Duration
 	// Resolve looks up a host name; addresses in the order of preference.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Absent says what becomes of a Sender whose collector cannot be looked up, or has no route, at the start.
+	Absent Absence
 	// Clock is the wall clock for stamps and tokens.
 	Clock func() time.Time
 	// Moved is told of new ends of the socket before the first datagram leaves there, and may take its time to renew a

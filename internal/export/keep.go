@@ -92,7 +92,7 @@ func (o *outbox) job(now, since time.Time) *spoolJob {
 		job.puts = append(job.puts, p.entry())
 	}
 	free := maxUnacknowledged - len(o.resends) - len(o.backlog) // batches of earlier lives count too
-	if n := min(o.room(), free, backlogAhead-len(o.backlog)); n > 0 && o.onDisk > 0 && len(o.backlog) < backlogAhead/2 && !o.probe.skewed && now.After(o.loadAt) {
+	if n := min(o.room(), free, backlogAhead-len(o.backlog)); n > 0 && o.link.leads() && o.onDisk > 0 && len(o.backlog) < backlogAhead/2 && !o.probe.skewed && now.After(o.loadAt) {
 		job.load, job.after, job.boot, job.seq = n, o.cursor, o.current.boot, o.current.next
 		for range n { // their numbers may be sent soon: the floor stays below
 			o.current.keep(&parcel{index: -1}, o.current.next)

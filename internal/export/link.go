@@ -89,6 +89,9 @@ func family(remote netip.Addr) (network string, headers int, options []socketOpt
 // write hands the datagram to the kernel without waiting. An error may be that of an earlier datagram which ICMP brought
 // back; this one was not sent then.
 func (l *link) write(datagram []byte) error {
+	if !l.leads() {
+		return errNowhere
+	}
 	for {
 		if err := unix.Send(l.fd, datagram, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); !errors.Is(err, unix.EINTR) {
 			return err
@@ -177,6 +180,9 @@ func (l *link) fragments(mode int) error {
 // close ends the listener, if there is one, and then closes the socket. A read that waits is woken by shutdown(2) alone.
 func (l *link) close() error {
 	close(l.gone)
+	if !l.leads() {
+		return nil
+	}
 	err := unix.Shutdown(l.fd, unix.SHUT_RDWR)
 	if l.listened != nil && err == nil {
 		<-l.listened

@@ -108,7 +108,7 @@ func (o *outbox) liveRoom() int {
 
 // pump sends what may be sent now: what is due again, then live batches, then the backlog, which has its share in any case.
 func (o *outbox) pump(ctx context.Context, now time.Time) {
-	for ctx.Err() == nil && !now.Before(o.hold) && o.pace.take(now) {
+	for o.link.leads() && ctx.Err() == nil && !now.Before(o.hold) && o.pace.take(now) {
 		if !o.next(ctx, now) {
 			o.pace.giveBack()
 			return
@@ -154,7 +154,6 @@ func (o *outbox) sendLive(ctx context.Context, now time.Time) bool {
 	o.current.keep(p, o.current.next)
 	err := o.put1(ctx, p, now)
 	if err == nil {
-		o.counters.sent.add(p.sum)
 		o.waiting[0] = nil
 		o.waiting = o.waiting[1:]
 		return true
@@ -201,6 +200,9 @@ func (o *outbox) put1(ctx context.Context, p *parcel, now time.Time) error {
 	}
 	if p.first.IsZero() {
 		p.first = now
+		if p.life == o.current { // one of an earlier life was counted there
+			o.counters.sent.add(p.sum)
+		}
 	}
 	if o.heardAt.After(p.last) {
 		p.sends = 0 // the pauses grow while nobody answers; what is lost beside answers is a matter of the pace
@@ -282,5 +284,5 @@ func (o *outbox) publish() {
 	c.waiting.Store(int64(len(o.waiting) + len(o.writing)))
 	c.backlog.Store(int64(o.onDisk + len(o.backlog)))
 	c.rate.Store(int64(o.pace.rate))
-	c.held.Store(o.hold.After(time.Now()) || o.probe.skewed)
+	c.held.Store(o.hold.After(time.Now()) || o.probe.skewed || !o.link.leads())
 }

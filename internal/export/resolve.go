@@ -32,6 +32,7 @@ type resolver struct {
 	links   chan *link    // new links, to the sender
 	tally   *counters
 	failing bool // the last look-up failed
+	absent  bool // no collector was found yet
 }
 
 func newResolver(cfg *Config, tally *counters, log *slog.Logger) (*resolver, error) {
@@ -48,7 +49,7 @@ func newResolver(cfg *Config, tally *counters, log *slog.Logger) (*resolver, err
 
 // run looks the name up at intervals and when kicked, and hands new links to the sender until ctx ends.
 func (r *resolver) run(ctx context.Context) {
-	every := time.NewTicker(r.cfg.ResolveInterval)
+	every := time.NewTicker(r.interval())
 	defer every.Stop()
 	for {
 		var l *link
@@ -68,12 +69,20 @@ func (r *resolver) run(ctx context.Context) {
 		}
 		select {
 		case r.links <- l:
-			r.current = l.Endpoints
+			r.current, r.absent = l.Endpoints, false
+			every.Reset(r.interval())
 		case <-ctx.Done():
 			r.discard(l)
 			return
 		}
 	}
+}
+
+func (r *resolver) interval() time.Duration {
+	if r.absent {
+		return min(lookOnEvery, r.cfg.ResolveInterval)
+	}
+	return r.cfg.ResolveInterval
 }
 
 // first opens the link to the first address that takes one.
@@ -157,7 +166,7 @@ func (r *resolver) lookupLogged(ctx context.Context) []netip.AddrPort {
 	if err != nil {
 		r.tally.resolveFails.Add(1)
 		r.tally.fail(fmt.Errorf("resolve: %w", err))
-		if !r.failing {
+		if !r.failing && !r.absent {
 			r.log.Warn("collector's name not resolved, keeping its last address",
 				"collector", r.cfg.Collector, "remote", r.current.Remote, "error", err)
 		}
@@ -185,6 +194,9 @@ func (r *resolver) openLogged(ctx context.Context, addrs []netip.AddrPort) *link
 	l, err := r.open(ctx, addrs)
 	if err != nil && ctx.Err() == nil {
 		r.tally.fail(err)
+		if r.absent {
+			return nil // as was said
+		}
 		r.log.Warn("no new socket to the collector", "collector", r.cfg.Collector, "error", err)
 	}
 	return l

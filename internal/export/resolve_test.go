@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -94,9 +96,73 @@ func TestNameMoves(t *testing.T) {
 	checkArrivals(t, arrived, 1472)
 }
 
-func (s *sink) portText() string {
-	text := s.addr.String()
-	return text[strings.LastIndexByte(text, ':')+1:]
+func (s *sink) portText() string { return portText(s.addr) }
+
+func portText(addr netip.AddrPort) string { return strconv.Itoa(int(addr.Port())) }
+
+// TestBeginsWithoutCollector: where the network is not up at the start, what is made is kept until it is, and all of it arrives.
+func TestBeginsWithoutCollector(t *testing.T) {
+	key := newKey(t)
+	f := newFar(t, key)
+	var n names
+	n.set(errors.New("server misbehaving"))
+	cfg := spooling("collector.example:"+portText(f.addr), key, t.TempDir())
+	cfg.Absent, cfg.Resolve, cfg.ResolveInterval = export.LookOn, n.resolve, time.Second
+	var log syncBuffer
+	s := runLogged(t, cfg, &log)
+	if s.RemoteAddr().IsValid() || s.LocalAddr().IsValid() {
+		t.Errorf("it says that it sends from %v to %v", s.LocalAddr(), s.RemoteAddr())
+	}
+	b := s.Batcher("eth0")
+	added := feed(b, 0, 3000)
+	b.Close()
+	eventually(t, "spool", func() bool { return s.Stats().SpoolBatches > 0 })
+	if stats := s.Stats(); !stats.Held || stats.Datagrams != 0 || stats.Pending != added {
+		t.Errorf("%+v", stats)
+	}
+	n.set(nil, f.addr.Addr())
+	stats := delivered(t, s, f, added)
+	if stats.Remote != f.addr || stats.Sent != added || stats.DroppedTotal() != (export.Amount{}) {
+		t.Errorf("%+v", stats)
+	}
+	if lines := strings.Count(log.String(), "level=WARN"); lines != 1 {
+		t.Errorf("%d warnings:\n%s", lines, log.String())
+	}
+}
+
+// What was made by then is in the spool when the sensor ends, at once, and the next life sends it.
+func TestEndWithoutACollector(t *testing.T) {
+	key := newKey(t)
+	f := newFar(t, key)
+	var n names
+	n.set(errors.New("no such host"))
+	cfg := spooling("collector.example:1", key, t.TempDir())
+	cfg.Resolve, cfg.Absent = n.resolve, export.LookOn
+	s := run(t, cfg)
+	b := s.Batcher("eth0")
+	added := feed(b, 0, 500)
+	b.Close()
+	start := time.Now()
+	s.drain(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+	cfg.Collector = f.addr.String()
+	run(t, cfg)
+	eventuallyIn(t, 10*time.Second, "delivery from the spool", func() bool { return f.has() == added })
+}
+
+// TestOnceWithoutCollector: what is not kept needs a collector from the start, and so does a command.
+func TestOnceWithoutCollector(t *testing.T) {
+	cfg := config("nowhere.invalid:9999", newKey(t))
+	cfg.Absent, cfg.Delivery = export.LookOn, export.FireAndForget
+	cfg.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") }
+	if _, err := export.NewSender(cfg, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("an unknown host was taken")
+	}
 }
 
 // TestNameFails: a look-up that fails or finds nothing keeps the address, and is said once.

@@ -69,7 +69,7 @@ func NewSender(cfg Config, log *slog.Logger) (_ *Sender, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	l, err := s.resolver.first(context.Background())
+	l, err := s.resolver.begin(context.Background())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("export: %w", err), stamps.close())
 	}
@@ -233,6 +233,9 @@ func (s *Sender) use(l *link) {
 	s.listen(l)
 	s.ends.Store(&l.Endpoints)
 	s.counters.sendBuffer.Store(int64(l.sendBuffer))
+	if !l.leads() {
+		return
+	}
 	s.log.Info("sending to the collector", "collector", s.cfg.Collector, "remote", l.Remote, "local", l.Local,
 		"max_datagram", p.limit, "send_buffer", l.sendBuffer)
 }

@@ -146,7 +146,7 @@ func openSpool(dir string, most int64, log *slog.Logger) (*spool, []spoolSent, e
 
 // elsewhere are errors of the machine, after which nothing is known against the file.
 var elsewhere = []error{
-	unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ENOLCK, unix.EOPNOTSUPP,
+	unix.EROFS, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ENOLCK, unix.EOPNOTSUPP,
 }
 
 // notDamage gives the error to end with where it is no fault of the file's that it does not open: to set it aside then would
@@ -157,6 +157,8 @@ func (s *spool) notDamage(err error) error {
 		return fmt.Errorf("spool %s: %w (the sensor's user must be able to write there)", s.path, err)
 	case errors.Is(err, bbolterrors.ErrTimeout): // of waiting for its lock
 		return fmt.Errorf("spool %s: in use by another running sensor: give each its own spool_dir", s.path)
+	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("spool %s: %w: make room there, the batches in the file are kept", s.path, err)
 	case slices.ContainsFunc(elsewhere, func(e error) bool { return errors.Is(err, e) }):
 		return fmt.Errorf("spool %s: %w: mend that, the batches in the file are kept", s.path, err)
 	default:

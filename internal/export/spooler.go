@@ -23,6 +23,14 @@ type spoolJob struct {
 
 func (j *spoolJob) empty() bool { return len(j.puts)+len(j.dels)+j.load == 0 }
 
+// cost is what the job's batches take in the file.
+func (j *spoolJob) cost() (sum int64) {
+	for i := range j.puts {
+		sum += cost(len(j.puts[i].body))
+	}
+	return sum
+}
+
 // spoolResult is what became of a job: all of it or, with an error, nothing but evicted.
 type spoolResult struct {
 	job     *spoolJob
@@ -69,6 +77,11 @@ func (s *spool) do(job *spoolJob) *spoolResult {
 		return r
 	}
 	s.grow(time.Now())
+	need := job.cost()
+	// A job that only sends what is there must not cost what is there: it is tried with the pages that it finds.
+	if len(job.puts) > 0 && errors.Is(guard(func() error { return s.prepare(need) }), syscall.ENOSPC) {
+		s.shrink(need)
+	}
 	if s.size > s.most {
 		// First, and apart: the pages that this frees are needed by what follows where the disk is full.
 		r.err = s.update(func(batches, sent *bbolt.Bucket) error {
@@ -85,9 +98,17 @@ func (s *spool) do(job *spoolJob) *spoolResult {
 		}
 	}
 	if errors.Is(r.err, syscall.ENOSPC) {
-		s.most, s.crowded = s.size*7/8, time.Now()
+		s.shrink(need)
 	}
 	return r
+}
+
+// shrink makes the spool give up its oldest, so that the pages they had hold what comes: an eighth, or what the next jobs
+// need. One that has little keeps that, and what comes stays in memory.
+func (s *spool) shrink(need int64) {
+	if s.size >= 2*need {
+		s.most, s.crowded = s.size-min(max(s.size/8, 2*need), s.size/2), time.Now()
+	}
 }
 
 // growAfter is how long a spool that found the disk full stays as small as it had to become, before it tries an eighth more.
@@ -100,12 +121,20 @@ func (s *spool) grow(now time.Time) {
 	}
 }
 
+// fillPercent is how full a page of the file is made. Batches come in ascending order, nearly, so that the library's half
+// would stay: no later key would fill the other.
+const fillPercent = 0.95
+
 // update runs one transaction; where it fails the books are as before.
 func (s *spool) update(f func(batches, sent *bbolt.Bucket) error) error {
 	batches, size, sum := s.batches, s.size, s.sum
 	faulted := true
 	err := guard(func() error {
-		err := s.db.Update(func(tx *bbolt.Tx) error { return f(tx.Bucket(batchBucket), tx.Bucket(sentBucket)) })
+		err := s.db.Update(func(tx *bbolt.Tx) error {
+			batches, sent := tx.Bucket(batchBucket), tx.Bucket(sentBucket)
+			batches.FillPercent, sent.FillPercent = fillPercent, fillPercent
+			return f(batches, sent)
+		})
 		faulted = false
 		return err
 	})

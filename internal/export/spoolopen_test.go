@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowsensor/internal/export"
+	"flowsensor/internal/smalldisk"
 )
 
 // A spool that another sensor has open is not damaged: it must not be set aside, which would lose what is in it.
@@ -53,8 +54,7 @@ func onlyTheSpool(t *testing.T, dir string) {
 
 // A disk that cannot be written to at the start says nothing against the spool: what is in it is delivered once it can.
 func TestSpoolOutlivesADiskThatFails(t *testing.T) {
-	dir := t.TempDir()
-	smallDisk(t, dir)
+	dir := smalldisk.Mount(t, "2m")
 	key := newKey(t)
 	f := newFar(t, key)
 	f.stop()

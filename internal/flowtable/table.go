@@ -19,9 +19,9 @@ type Table struct {
 	cold    []cold
 	dues    []int64 // nothing of an entry is due before this time; never for a free one. All that the sweep reads
 	free    []uint32
-	used    int // entries from here on were not used since the table was last empty
-	live    int // flows held
-	removed int // flows that left; it only tells one moment from another
+	used    int   // entries from here on were not used since the table was last empty
+	live    int   // flows held
+	removed int   // flows that left; it only tells one moment from another
 	buckets index // the part of all that is in use, see widen
 	all     index
 	widenAt int // flows, for which that part is too small

@@ -151,3 +151,25 @@ func TestDuplicates(t *testing.T) {
 		t.Errorf("accepted %+v", st.Accepted)
 	}
 }
+
+// Somebody plays what a sensor sent long ago, after it has fallen silent: it is not seen by that, nor has it another clock or key.
+func TestRecordingShowsNoSensor(t *testing.T) {
+	edge := newAgent(t, "edge-1")
+	c := start(t, ingest.Config{}, edge.sensor())
+	conn := c.dial()
+	edge.now = func() time.Time { return time.Now().Add(-time.Hour) }
+	recording := [][]byte{edge.flows(record(1)), edge.flows(record(2)), edge.seal(wire.Header{Kind: wire.Probe, ID: "edge-1", Boot: edge.boot, TX: 5}, wire.AppendProbe(nil))}
+	edge.now = time.Now
+	send(t, conn, edge.flows(record(3)))
+	c.settle(1)
+	before := c.sensor("edge-1")
+	time.Sleep(10 * time.Millisecond)
+	for _, datagram := range recording {
+		send(t, conn, datagram)
+	}
+	c.settle(1 + uint64(len(recording)))
+	s := c.sensor("edge-1")
+	if s.Datagrams != 1+uint64(len(recording)) || s.LastSeen != before.LastSeen || s.Offset != before.Offset {
+		t.Errorf("seen at %v with a clock that is off by %v, was %v and %v; %s", s.LastSeen, s.Offset, before.LastSeen, before.Offset, named(s.Outcomes))
+	}
+}

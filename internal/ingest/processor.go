@@ -40,6 +40,7 @@ type outcome struct {
 	volume flow.Volume
 	// skewed: the stamp is too far off, which a probe is not refused for. wellFormed: the header is one to be answered.
 	skewed, wellFormed bool
+	twin               bool // another machine sends as this sensor
 }
 
 // sender is where an answer to the datagram goes.
@@ -58,6 +59,9 @@ func (p *processor) process(a *arrival, now time.Time) Reason {
 	if o.sensor != nil {
 		o.sensor.count(o.reason, o.volume)
 		p.answer(&o, p.sender(a, &o), now)
+		if o.twin {
+			p.logTwin(a, &o, now)
+		}
 	}
 	if o.reason == ReasonAccepted {
 		p.counters.accepted.Add(o.volume)
@@ -93,12 +97,12 @@ func (p *processor) judge(a *arrival, o *outcome) {
 	p.plain = opened.Plaintext[:0]
 	o.opened = opened
 	o.sensor = keys.sensors[opened.Sensor.ID]
-	o.sensor.hear(&opened, a.received, len(a.payload))
 
 	header, body, err := wire.ParseHeader(opened.Plaintext)
 	o.header = header
 	headerReason, headerErr := judgeHeader(&header, opened.Sensor.ID, err)
 	o.skewed, o.wellFormed = o.reason != ReasonAccepted, headerReason == ReasonAccepted
+	o.sensor.hear(a, o)
 	if o.skewed && header.Kind != wire.Probe {
 		return // a probe is answered even when its clock is wrong: it asks for the time
 	}
@@ -106,7 +110,7 @@ func (p *processor) judge(a *arrival, o *outcome) {
 		return
 	}
 	if header.Kind != wire.Probe { // which has no sequence and makes no state
-		if o.reason = o.sensor.sequence(&header, p.sender(a, o)); o.reason != ReasonAccepted {
+		if o.reason, o.twin = o.sensor.sequence(&header, a.received, p.sender(a, o)); o.reason != ReasonAccepted {
 			return
 		}
 	}

@@ -25,3 +25,11 @@ func (p *processor) logRefusal(a *arrival, o *outcome, now time.Time) {
 	}
 	log.Warn("datagram refused")
 }
+
+// logTwin says that two machines send as one sensor. The older one is never answered, its spool fills, and points of the
+// two may have the same time.
+func (p *processor) logTwin(a *arrival, o *outcome, now time.Time) {
+	if o.sensor.tellTwin(now, p.cfg.LogPeriod) {
+		p.log.Error("two machines send as one sensor: give each an id and a key of its own", "sensor", o.sensor.id, "from", a.from)
+	}
+}

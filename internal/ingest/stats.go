@@ -61,11 +61,13 @@ type SensorStats struct {
 	Lost      flow.Volume
 	// Missing is how many datagrams were sent and did not arrive, by the gaps in tx that stand now: one that comes late
 	// closes its gap.
-	Missing  uint64
-	LastSeen time.Time // receive time of the latest datagram; zero before the first
+	Missing uint64
+	// Twins is how many came from a process that one begun later should have replaced long ago: two machines have one id.
+	Twins    uint64
+	LastSeen time.Time // receive time of the latest datagram that was in time; zero before the first
 	// Offset is the sensor's clock minus ours at the latest datagram, also where it was refused for that.
 	Offset time.Duration
-	// KeyIndex is which of the sensor's keys opened the latest datagram, 0 the newest.
+	// KeyIndex is which of the sensor's keys opened the latest datagram that was in time, 0 the newest.
 	KeyIndex int
 	// Boot is the newest boot, 0 before the first.
 	Boot uint64

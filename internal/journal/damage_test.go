@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"flowsensor/internal/journal"
+	"flowsensor/internal/smalldisk"
 )
 
 // After a downgrade the journal of the newer version is left as it is, and the refusal says what to do.
@@ -152,7 +152,7 @@ func setAside(t *testing.T, c journal.Config) (files int) {
 func TestDiskFull(t *testing.T) {
 	c := config(t)
 	c.MinFree = 2 << 20
-	mount(t, c.Dir)
+	c.Dir = smalldisk.Mount(t, "12m")
 	j := open(t, c)
 	defer closeJournal(t, j)
 	a, d := appendTo(t, j), newDatabase(t)
@@ -179,7 +179,7 @@ func TestDiskFull(t *testing.T) {
 // there is room.
 func TestDiskTaken(t *testing.T) {
 	c := config(t)
-	mount(t, c.Dir)
+	c.Dir = smalldisk.Mount(t, "12m")
 	j := open(t, c)
 	defer closeJournal(t, j)
 	a, d := appendTo(t, j), newDatabase(t)
@@ -208,21 +208,4 @@ func TestDiskTaken(t *testing.T) {
 	if d.rows() != int(n)*10 {
 		t.Errorf("%d rows of %d", d.rows(), n*10)
 	}
-}
-
-// mount puts a small file system at dir.
-func mount(t *testing.T, dir string) {
-	t.Helper()
-	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12m")
-	if err != nil {
-		if os.Getenv("FLOWSENSOR_CI") == "1" {
-			t.Fatal(err)
-		}
-		t.Skipf("needs root, to mount a small file system: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
 }

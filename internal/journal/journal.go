@@ -161,13 +161,13 @@ func (c *Config) options(log *slog.Logger) ([]nats.Option, error) {
 func (j *Journal) tend(ctx context.Context) {
 	ticker := time.NewTicker(tendPeriod)
 	defer ticker.Stop()
-	restarting, trouble := trouble{log: j.log}, trouble{log: j.log}
+	use, restart := trouble{log: j.log}, trouble{log: j.log}
 	broken := false // the embedded server
 	var repaired time.Time
 	for {
 		if broken {
 			err := j.restartServer()
-			restarting.is(err, "the journal's server does not answer and cannot be started again; trying on", "the journal's server runs again")
+			restart.is(err, "the journal's server does not answer and cannot be started again; trying on", "the journal's server runs again")
 			if err == nil {
 				broken, repaired = false, time.Now()
 			}
@@ -182,7 +182,7 @@ func (j *Journal) tend(ctx context.Context) {
 			return
 		}
 		j.up.Store(err == nil)
-		trouble.is(j.explain(err), "the journal cannot be used", "the journal can be used again")
+		use.is(j.explain(err), "the journal cannot be used", "the journal can be used again")
 		select {
 		case <-ticker.C:
 		case <-j.repair:

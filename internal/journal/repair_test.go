@@ -1,8 +1,12 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -72,5 +76,54 @@ func TestRepair(t *testing.T) {
 	}
 	if len(stored) != batches || durable.Load() != batches {
 		t.Errorf("%d batches durable, %d stored, of %d", durable.Load(), len(stored), batches)
+	}
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer // protected by mu
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) count(part string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Count(b.text.String(), part)
+}
+
+// A disk that is gone may stay so for a night: that the server cannot be started again is said once, though it is tried each second.
+func TestRepairInVainIsSaidOnce(t *testing.T) {
+	var log lockedBuffer
+	c := DefaultConfig()
+	c.Dir, c.MinFree = t.TempDir(), 1<<20
+	j, err := Open(c, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe := filepath.Join(c.Dir, ".probe")
+	if err := os.MkdirAll(filepath.Join(probe, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	j.askRepair(context.DeadlineExceeded)
+	time.Sleep(3*tendPeriod + tendPeriod/2)
+	if n := log.count("cannot be started again"); n != 1 {
+		t.Errorf("it was said %d times", n)
+	}
+	if err := os.RemoveAll(probe); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); log.count("trouble is over") == 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it was not started again")
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flowsensor/internal/journal"
+	"flowsensor/internal/smalldisk"
 )
 
 // ballast fills the file system of dir until so many octets are left.
@@ -45,7 +46,7 @@ func ballast(t *testing.T, dir string, left int64) (remove func()) {
 func TestStartWithoutRoom(t *testing.T) {
 	for _, left := range []int64{0, 4 << 10, 64 << 10} {
 		c := config(t)
-		mount(t, c.Dir)
+		c.Dir = smalldisk.Mount(t, "12m")
 		fill(t, c)
 		remove := ballast(t, c.Dir, left)
 		var log lockedBuffer
@@ -70,7 +71,7 @@ func TestStartWithoutRoom(t *testing.T) {
 // trouble is told when it ends.
 func TestFullDiskIsLoggedOnce(t *testing.T) {
 	c := config(t)
-	mount(t, c.Dir)
+	c.Dir = smalldisk.Mount(t, "12m")
 	var log lockedBuffer
 	j, err := journal.Open(c, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {

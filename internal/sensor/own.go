@@ -18,6 +18,9 @@ type ownTraffic struct {
 func (o *ownTraffic) set(ends ...export.Endpoints) {
 	var keys []flow.Key
 	for _, e := range ends {
+		if !e.Remote.IsValid() {
+			continue // there is no collector yet, and no traffic to it
+		}
 		out := flow.Key{SrcPort: e.Local.Port(), DstPort: e.Remote.Port()}
 		out.Src, _ = flow.AddrFrom(e.Local.Addr().Unmap())
 		out.Dst, out.Version = flow.AddrFrom(e.Remote.Addr().Unmap())

@@ -98,6 +98,9 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 	ec.SpoolSize, ec.SpoolDir = int64(c.Export.SpoolSize.Int()), c.Export.SpoolDir
 	ec.MaxDatagram, ec.FlushInterval, ec.Queue = c.Export.MaxDatagram, c.Export.FlushInterval.D(), c.Export.Queue
 	ec.Keeping, ec.StateDir, ec.Moved = keeping, c.StateDir, moved
+	if moved != nil { // the daemon: it captures before the network to its collector is up
+		ec.Absent = export.LookOn
+	}
 	sender, err := export.NewSender(ec, log)
 	if errors.Is(err, export.ErrFormat) {
 		return nil, configError(err) // another start would find the same
@@ -109,7 +112,9 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 func exclusions(ends ...export.Endpoints) []capture.Exclusion {
 	var all []capture.Exclusion
 	for _, e := range ends {
-		all = append(all, capture.Exclusion{Local: e.Local, Remote: e.Remote})
+		if e.Remote.IsValid() { // else there is no collector yet
+			all = append(all, capture.Exclusion{Local: e.Local, Remote: e.Remote})
+		}
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package sensor
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -71,7 +72,7 @@ func (n *NICStatus) Lost() uint64 {
 
 // ExportStatus is the sender.
 type ExportStatus struct {
-	Remote      string            `json:"remote"`
+	Remote      string            `json:"remote"` // "" before the collector was found
 	Delivery    string            `json:"delivery"`
 	SentRecords uint64            `json:"sent_records"`
 	SentPackets uint64            `json:"sent_packets"`
@@ -151,7 +152,7 @@ func interfaceStatus(t capture.Stats) InterfaceStatus {
 
 func exportStatus(x export.Stats) ExportStatus {
 	out := ExportStatus{
-		Remote: x.Remote.String(), SentRecords: x.Sent.Records, SentPackets: x.Sent.Packets, SentBytes: x.Sent.Bytes,
+		Remote: remote(x.Remote), SentRecords: x.Sent.Records, SentPackets: x.Sent.Packets, SentBytes: x.Sent.Bytes,
 		Datagrams: x.Datagrams, Octets: x.Octets, Dropped: make(map[string]uint64), Pending: x.Pending.Records,
 		AckedRecords: x.Acked.Records, RecoveredRecords: x.Recovered.Records, Unacknowledged: x.InFlight, Waiting: x.Waiting, Backlog: x.Backlog,
 		SpoolBatches: x.SpoolBatches, SpoolBytes: x.SpoolBytes, SpoolFailures: x.SpoolFails, Resent: x.Resends, Full: x.Full, Held: x.Held,
@@ -168,4 +169,11 @@ func exportStatus(x export.Stats) ExportStatus {
 func span(before, after status.Head) (time.Duration, bool) {
 	d := time.Duration((after.Uptime - before.Uptime) * float64(time.Second))
 	return d, before.PID == after.PID && before.Started.Equal(after.Started) && d > 0
+}
+
+func remote(collector netip.AddrPort) string {
+	if !collector.IsValid() {
+		return ""
+	}
+	return collector.String()
 }

@@ -1,6 +1,7 @@
 package sensor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -45,6 +46,6 @@ func (s *Service) Status() string {
 	parts = append(parts,
 		fmt.Sprintf("%d flows", l.Flows),
 		fmt.Sprintf("%d packets received, %d dropped by the ring", l.Received, l.Dropped),
-		fmt.Sprintf("%d records sent to %s, %d kept, %d given up", x.Sent.Records, x.Remote, x.Pending.Records, x.DroppedTotal().Records))
+		fmt.Sprintf("%d records sent to %s, %d kept, %d given up", x.Sent.Records, cmp.Or(remote(x.Remote), absent), x.Pending.Records, x.DroppedTotal().Records))
 	return strings.Join(parts, ", ")
 }

@@ -1,6 +1,7 @@
 package sensor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -117,8 +118,11 @@ func (in *InterfaceStatus) merging() string {
 	return strings.Join(on, ",")
 }
 
+// absent stands in the place of the collector's address.
+const absent = "a collector not found yet"
+
 func (x *ExportStatus) write(t *text) {
-	t.printf("collector  %s, %s\n", x.Remote, x.Delivery)
+	t.printf("collector  %s, %s\n", cmp.Or(x.Remote, absent), x.Delivery)
 	t.printf("records    %s sent in %s datagrams, %s acknowledged, %s pending; given up: %s\n", status.Count(x.SentRecords),
 		status.Count(x.Datagrams), status.Count(x.AckedRecords), status.Count(x.Pending), status.Counts(x.Dropped))
 	if x.SpoolBatches > 0 || x.Resent > 0 || x.SpoolFailures > 0 {

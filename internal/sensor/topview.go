@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,7 @@ func (v *topView) write(t *text) error {
 	t.printf("drops/s: ring %s, interface %s, refused %s, export %s\n", status.Scaled(v.rate(b.dropped(), a.dropped())),
 		status.Scaled(v.rate(b.lost(), a.lost())), v.rates(lb.Packets.Refused, la.Packets.Refused), v.rates(b.Export.Dropped, a.Export.Dropped))
 	t.printf("dropped since start: ring %s, interface %s, export %s\n", status.Count(a.dropped()), status.Count(a.lost()), status.Counts(a.Export.Dropped))
-	t.printf("collector %s: %s records/s sent, %s acknowledged/s, %s pending%s\n\n", a.Export.Remote,
+	t.printf("collector %s: %s records/s sent, %s acknowledged/s, %s pending%s\n\n", cmp.Or(a.Export.Remote, absent),
 		status.Scaled(v.rate(b.Export.SentRecords, a.Export.SentRecords)), status.Scaled(v.rate(b.Export.AckedRecords, a.Export.AckedRecords)),
 		status.Count(a.Export.Pending), map[bool]string{true: ", HELD BACK"}[a.Export.Held])
 	t.table(v.interfaceRows())

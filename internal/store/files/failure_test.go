@@ -10,27 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"flowsensor/internal/smalldisk"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
 )
-
-// tmpfs mounts a small file system.
-func tmpfs(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		if os.Getenv("FLOWSENSOR_CI") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip("needs root, to mount a small file system:", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
 
 func asError(t *testing.T, err error) *store.Error {
 	t.Helper()
@@ -50,7 +33,7 @@ func TestDiskFull(t *testing.T) {
 
 func diskFull(t *testing.T, compression files.Compression) {
 	t.Helper()
-	cfg := config(tmpfs(t, "size=64k"))
+	cfg := config(smalldisk.Mount(t, "64k"))
 	cfg.MaxSize, cfg.MaxTotal, cfg.Compression = 16384, 0, compression
 	balloon := filepath.Join(cfg.Dir, "balloon")
 	if err := os.WriteFile(balloon, make([]byte, 24<<10), 0o600); err != nil {
@@ -95,7 +78,7 @@ func writeUntilFull(t *testing.T, w *files.Writer) int {
 }
 
 func TestReadOnly(t *testing.T) {
-	dir := tmpfs(t, "size=64k")
+	dir := smalldisk.Mount(t, "64k")
 	w := open(t, config(dir))
 	// A second mount of the same folder is what can be made read-only while the lock is open for writing.
 	if err := errors.Join(unix.Mount(dir, dir, "", unix.MS_BIND, ""), unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")); err != nil {
