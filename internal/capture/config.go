@@ -25,8 +25,8 @@ const (
 const (
 	maxWorkers = 256
 	minBlocks  = 2
-	// maxRingSize: the kernel counts a ring's octets and frames in 32 bits (packet_set_ring in net/packet/af_packet.c).
-	maxRingSize     = 1<<32 - 1
+	// MaxRingSize: the kernel counts a ring's octets and frames in 32 bits (packet_set_ring in net/packet/af_packet.c).
+	MaxRingSize     = 1<<32 - 1
 	maxBlockTimeout = time.Second
 	minSnapLength   = 64
 	maxSnapLength   = 256 << 10
@@ -98,7 +98,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("workers: %d is not within 1..%d", c.Workers, maxWorkers)
 	case c.BlockSize < page || bits.OnesCount(uint(c.BlockSize)) != 1:
 		return fmt.Errorf("block_size: %d is not a power of two of at least one page (%d)", c.BlockSize, page)
-	case c.RingSize < minBlocks*c.BlockSize || c.RingSize%c.BlockSize != 0 || int64(c.RingSize) > maxRingSize:
+	case c.RingSize < minBlocks*c.BlockSize || c.RingSize%c.BlockSize != 0 || int64(c.RingSize) > MaxRingSize:
 		return fmt.Errorf("ring_size: %d is not a multiple of block_size (%d) of at least %d blocks and under 4 GiB",
 			c.RingSize, c.BlockSize, minBlocks)
 	case c.BlockTimeout != time.Duration(ms)*time.Millisecond || ms < 1 || c.BlockTimeout > maxBlockTimeout:

@@ -9,6 +9,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/legacy"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 )
 
 // LegacyAgentConfig is one [[legacy_agent]].
@@ -57,14 +58,15 @@ func newAgents(c Config, previous *legacy.Agents) (*legacy.Agents, error) {
 	}
 	var agents []legacy.Agent
 	var errs []error
-	for _, lc := range c.LegacyAgents {
+	for i, lc := range c.LegacyAgents {
 		a := legacy.Agent{ID: lc.ID}
+		at := fmt.Sprintf("legacy_agent[%d].", i)
 		var err error
 		if a.Address, err = lc.address(); err != nil {
-			errs = append(errs, fmt.Errorf("legacy agent %s: %w", lc.ID, err))
+			errs = append(errs, setting.KeyError{Key: at + "address", Err: err})
 		}
 		if a.Keys, err = loadKeys(lc.KeyFiles); err != nil {
-			errs = append(errs, fmt.Errorf("legacy agent %s: %w", lc.ID, err))
+			errs = append(errs, setting.KeyError{Key: at + "key_files", Err: err})
 		}
 		agents = append(agents, a)
 	}

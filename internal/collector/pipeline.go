@@ -13,6 +13,7 @@ import (
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
 	"flowsensor/internal/store/influx"
@@ -54,7 +55,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
 		return nil, configError(err) // another start would find the same
 	} else if err != nil {
-		return nil, err
+		return nil, settingsOf("journal", err)
 	}
 	p.appender = p.journal.Appender(p.appended)
 	if c.writes() {
@@ -73,7 +74,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 // openWrite is the way from the journal to the database.
 func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.origins, err = enrich.Open(c.Enrich.enrich(log)); err != nil {
-		return err
+		return settingsOf("enrich", err)
 	}
 	if p.dead, err = store.OpenDeadLetters(store.DeadLetterConfig{
 		Path: c.Store.DeadLetters.Path, MaxSize: int64(c.Store.DeadLetters.MaxSize),
@@ -114,7 +115,7 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	}
 	if c.Dnstap.Listen != "" {
 		if p.dnstap, err = newDnstapFeed(c, p.appender.Append, log); err != nil {
-			return err
+			return setting.KeyError{Key: "dnstap.listen", Err: err}
 		}
 	}
 	passed, err := daemon.PassedSockets()
@@ -128,6 +129,9 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 		ID: c.name(), Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 		Agents: agents,
 	}, opener, log)
+	if err != nil && len(passed) == 0 {
+		return setting.KeyError{Key: "ingest.listen", Err: err}
+	}
 	return err
 }
 
@@ -218,9 +222,19 @@ func (c *IngestConfig) limits() seal.Limits { return seal.Limits{TTL: c.TTL.D(),
 
 func newWriter(c StoreConfig, log *slog.Logger) (writer, error) {
 	if c.Kind == kindInflux {
-		return opened(influx.Open(c.InfluxDB.influx()))
+		w, err := opened(influx.Open(c.InfluxDB.influx()))
+		return w, settingsOf("store.influxdb", err)
 	}
 	return opened(files.Open(c.files(), log))
+}
+
+// settingsOf gives the errors of a table's settings their keys from the top of the file, and the exit status of a wrong configuration.
+// Others stay as they are.
+func settingsOf(table string, err error) error {
+	if _, ok := errors.AsType[setting.KeyError](err); !ok {
+		return err
+	}
+	return configError(setting.In(table, err))
 }
 
 // opened keeps a nil pointer that comes with an error from looking like a writer.

@@ -75,13 +75,22 @@ func (all sources) validate() {
 
 // validateKeys reads the key files.
 func (all sources) validateKeys() {
+	first := make(map[string]string) // fingerprint to where the key was first named
 	for _, src := range all {
 		for i := range src.sensors {
-			_, err := src.sensors[i].keys()
+			at := fmt.Sprintf("sensor[%d].key_files", i)
+			keys, err := src.sensors[i].keys()
 			if errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("%w: copy the sensor's key there (root:flow-collector 0640), or take the table out: `flow-collector sensor add` does all of it", err)
 			}
-			src.doc.Check(fmt.Sprintf("sensor[%d].key_files", i), err)
+			src.doc.Check(at, err)
+			for _, key := range keys {
+				if where, taken := first[key.Fingerprint()]; taken {
+					src.doc.Check(at, fmt.Errorf("%w: sensor %s has one that stands at %s too", seal.ErrDuplicateKey, src.sensors[i].ID, where))
+				} else {
+					first[key.Fingerprint()] = src.doc.Where(at)
+				}
+			}
 		}
 	}
 }

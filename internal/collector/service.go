@@ -16,6 +16,7 @@ import (
 	"flowsensor/internal/enrich"
 	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
+	"flowsensor/internal/setting"
 )
 
 // patience is how long a socket's goroutine may make no progress; it turns each second even without datagrams.
@@ -74,7 +75,7 @@ func Check(path string, out io.Writer) error {
 			return err
 		}
 		if _, err := newAgents(c, nil); err != nil {
-			return err
+			return config.Locate(path, err)
 		}
 	}
 	_, warnings, err := newRules(c)
@@ -82,13 +83,13 @@ func Check(path string, out io.Writer) error {
 		return err
 	}
 	for _, w := range warnings {
-		if _, err := fmt.Fprintf(out, "# warning: %v\n", w); err != nil {
+		if _, err := fmt.Fprintf(out, "# warning: %v\n", config.Locate(path, w)); err != nil {
 			return err
 		}
 	}
 	if c.writes() {
 		if _, err := enrich.Open(c.Enrich.enrich(nil)); err != nil {
-			return located(path, err)
+			return config.Locate(path, settingsOf("enrich", err))
 		}
 	}
 	return config.Write(out, c)
@@ -98,12 +99,12 @@ func Check(path string, out io.Writer) error {
 func (s *Service) Start(ctx context.Context) error {
 	p, err := newPipeline(s.config, s.log)
 	if err != nil {
-		return located(s.path, err)
+		return config.Locate(s.path, err)
 	}
 	s.pipeline = p
 	handler := metrics.Handler("flow_collector", Metrics(), s.readMetrics)
 	if s.page, err = daemon.NewPage(s.config.HTTP.Listen, handler, s.monitor.Healthy); err != nil {
-		return errors.Join(err, p.close())
+		return errors.Join(config.Locate(s.path, setting.KeyError{Key: "http.listen", Err: err}), p.close())
 	}
 	life := context.WithoutCancel(ctx) // an end comes by Stop, in order
 	receiving, stopIngest := context.WithCancel(life)
@@ -273,12 +274,12 @@ func (s *Service) Reload(context.Context) error {
 	var agents *legacy.Agents
 	if s.pipeline.server != nil {
 		if agents, err = newAgents(next, s.pipeline.server.Agents()); err != nil {
-			return err
+			return config.Locate(s.path, err)
 		}
 	}
 	if w, ok := s.pipeline.writer.(interface{ Reload() error }); ok {
 		if err := w.Reload(); err != nil {
-			return err
+			return config.Locate(s.path, settingsOf("store.influxdb", err))
 		}
 	}
 	if s.pipeline.server != nil {

@@ -3,6 +3,7 @@ package config_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/setting"
 )
 
 type sample struct {
@@ -220,5 +222,27 @@ func TestDifferencesNamesChangedKeys(t *testing.T) {
 	is.ID, is.Table.Count = "x", 1
 	if got := config.Differences(was, is); !slices.Equal(got, []string{"id", "table"}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// What only shows in use is refused as what the file shows is; what the error is made of can still be asked for.
+func TestLocate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.toml")
+	if err := os.WriteFile(path, []byte("id = \"x\"\n[[interface]]\nname = \"lo\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	gone := errors.New("gone")
+	err := config.Locate(path, fmt.Errorf("start: %w", errors.Join(setting.KeyError{Key: "interface[0].name", Err: gone}, errors.New("and more"))))
+	if want := path + ":3: interface[0].name: gone\nand more"; err.Error() != want || !errors.Is(err, gone) {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+	if err := config.Locate(path, gone); err != gone { //nolint:errorlint // that very error
+		t.Errorf("without a key: %v", err)
+	}
+	if err := config.Locate(path+"x", setting.Errorf("id", "long")); err.Error() != "id: long" {
+		t.Errorf("without the file: %v", err)
+	}
+	if err := config.Locate(path, nil); err != nil {
+		t.Errorf("nil: %v", err)
 	}
 }

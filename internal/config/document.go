@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"flowsensor/internal/setting"
 )
 
 // maxFileSize bounds what is read: a configuration is written by hand or by a tool, never this large.
@@ -177,10 +179,18 @@ func (d *Document) Where(path string) string { return fmt.Sprintf("%s:%d", d.nam
 func (d *Document) Line(path string) int { return d.line(parsePath(path)) }
 
 // Check notes a refusal of the key unless err is nil. path is dotted; an element of an array of tables is named by its
-// index: `sensor[2].key_files`. The refusals of all calls come back from Err.
+// index: `sensor[2].key_files`. Errors that name keys below path themselves (setting.KeyError), alone or joined, are noted as
+// refusals of these keys; with path "" theirs are from the top. The refusals of all calls come back from Err.
 func (d *Document) Check(path string, err error) {
-	if err != nil {
-		d.errs = append(d.errs, fmt.Errorf("%s: %s: %w", d.Where(path), path, err))
+	if err == nil {
+		return
+	}
+	for _, part := range setting.Parts(setting.In(path, err)) {
+		keyed, ok := errors.AsType[setting.KeyError](part)
+		if !ok {
+			keyed = setting.KeyError{Err: part}
+		}
+		d.errs = append(d.errs, fmt.Errorf("%s: %s: %w", d.Where(keyed.Key), keyed.Key, keyed.Err))
 	}
 }
 

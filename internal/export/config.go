@@ -143,7 +143,7 @@ func (c *Config) Validate() error {
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if err := seal.ValidID(c.ID); err != nil {
 		refuse("id: %w", err)
-	} else if least := leastDatagram(len(c.ID)) + familyDifference; c.MaxDatagram < least || c.MaxDatagram > maxMaxDatagram {
+	} else if least := LeastDatagram(c.ID); c.MaxDatagram < least || c.MaxDatagram > maxMaxDatagram {
 		refuse("max_datagram: %d is not between %d (with an id of this length) and %d", c.MaxDatagram, least, maxMaxDatagram)
 	}
 	if c.Key.IsZero() {
@@ -219,6 +219,9 @@ const (
 func bodyLimit(datagram, idLen int) int {
 	return seal.MaxPlaintext(datagram, idLen) - wire.HeaderLen(idLen)
 }
+
+// LeastDatagram is the smallest Config.MaxDatagram for a sensor of that id: over IPv6 too any record fits in.
+func LeastDatagram(id string) int { return leastDatagram(len(id)) + familyDifference }
 
 // leastDatagram is the shortest datagram that any record fits in.
 func leastDatagram(idLen int) int {

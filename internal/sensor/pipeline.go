@@ -14,6 +14,7 @@ import (
 	"flowsensor/internal/packet"
 	"flowsensor/internal/route"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 )
 
 // pipeline is the sensor's parts, wired: ring -> decoder -> table -> batcher (one worker each) -> sender.
@@ -39,7 +40,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 		return nil, err
 	}
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("state_dir: %w", err)
+		return nil, setting.KeyError{Key: "state_dir", Err: err}
 	}
 	if p.sender, err = newSender(c, export.InStateDir, p.moved, log); err != nil {
 		return nil, err
@@ -52,10 +53,12 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 	}
 	for n, cc := range c.captures(exclude) {
 		tap, err := capture.Open(ctx, cc, log)
-		if errors.Is(err, capture.ErrFilter) {
-			return nil, configError(err)
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, capture.ErrFilter):
+			return nil, configError(setting.KeyError{Key: c.filterKey(n), Err: err})
+		case errors.Is(err, capture.ErrNoInterface):
+			return nil, setting.KeyError{Key: c.nameKey(n), Err: err}
+		case err != nil:
 			return nil, err
 		}
 		p.taps = append(p.taps, tap)

@@ -123,3 +123,39 @@ func TestServiceStartIsAllOrNothing(t *testing.T) {
 		t.Errorf("%d descriptors open, were %d", now, before)
 	}
 }
+
+// What only the start can find is refused with file and line too, and with the exit status that fits.
+func TestServiceStartNamesTheLine(t *testing.T) {
+	testnet.RequireRoot(t)
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }()
+	for want, c := range map[string]struct {
+		old, line string
+		status    int
+	}{
+		":4: interface[0].name: interface nosuch0: no such":    {`"lo"`, `"nosuch0"`, daemon.ExitFailure},
+		":5: interface[0].filter: filter expression refused: ": {`"lo"`, "\"lo\"\nfilter = \"prot 23\"", daemon.ExitConfig},
+		":7: capture.filter: filter expression refused: ":      {"workers = 2", "filter = \"prot 23\"", daemon.ExitConfig},
+		":14: http.listen: listen tcp 127.0.0.1:":              {`listen = ""`, fmt.Sprintf("listen = %q", busy.Addr()), daemon.ExitFailure},
+	} {
+		path, _ := configured(t, "lo")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.Replace(string(text), c.old, c.line, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		config, err := sensor.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = sensor.NewService(path, config, daemon.NewMonitor(time.Minute, nil), slog.New(slog.DiscardHandler)).Start(t.Context())
+		if err == nil || !strings.HasPrefix(err.Error(), path+want) || daemon.ExitCode(err) != c.status {
+			t.Errorf("got %v, exit status %d\nwant %s and %d", err, daemon.ExitCode(err), want, c.status)
+		}
+	}
+}

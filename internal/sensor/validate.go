@@ -21,7 +21,6 @@ const (
 	maxFlows     = 1 << 28
 	minSnap      = 64 // an Ethernet, IPv6 and TCP header fit up to the ports
 	maxSnap      = 65535
-	minDatagram  = 512
 	maxDatagram  = 65507
 	minSpool     = 1 << 20
 	maxSpool     = 1 << 40
@@ -39,6 +38,7 @@ func (c *Config) validate(doc *config.Document) {
 	c.Flows.validate(doc)
 	c.DNS.validate(doc)
 	c.Export.validate(doc)
+	c.validateDatagram(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
@@ -59,6 +59,7 @@ func (c *Config) validateSending(doc *config.Document) {
 	c.Flows.validate(doc)
 	c.DNS.validate(doc)
 	c.Export.validate(doc)
+	c.validateDatagram(doc)
 	c.validateKey(doc)
 }
 
@@ -107,11 +108,14 @@ func (c *CaptureConfig) validate(doc *config.Document) {
 	doc.Check("capture.sample", config.Between(c.Sample, 1, capture.MaxSample))
 	doc.Check("capture.snap_length", config.Between(c.SnapLength, minSnap, maxSnap))
 	doc.Check("capture.block_timeout", config.DurationBetween(c.BlockTimeout, time.Millisecond, time.Second))
+	if c.BlockTimeout.D()%time.Millisecond != 0 {
+		doc.Checkf("capture.block_timeout", "%s: want whole milliseconds", c.BlockTimeout.D())
+	}
 	switch block := c.BlockSize.Int(); {
 	case block < 4<<10 || block > 16<<20 || block&(block-1) != 0:
 		doc.Checkf("capture.block_size", "%s: want a power of two from 4KiB to 16MiB", c.BlockSize)
-	case c.RingSize.Int() < 2*block || c.RingSize.Int()%block != 0:
-		doc.Checkf("capture.ring_size", "%s: want a multiple of block_size (%s), two blocks at least", c.RingSize, c.BlockSize)
+	case c.RingSize.Int() < 2*block || c.RingSize.Int()%block != 0 || c.RingSize.Int() > capture.MaxRingSize:
+		doc.Checkf("capture.ring_size", "%s: want a multiple of block_size (%s), two blocks at least and less than 4GiB", c.RingSize, c.BlockSize)
 	}
 }
 
@@ -161,10 +165,17 @@ func (c *ExportConfig) validate(doc *config.Document) {
 		doc.Checkf("export.spool_size", "%s: want 0 for none, or 1MiB to 1TiB", c.SpoolSize)
 	}
 	c.validateKeyFile(doc)
-	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, minDatagram, maxDatagram))
 	doc.Check("export.flush_interval", config.DurationBetween(c.FlushInterval, 10*time.Millisecond, time.Minute))
 	doc.Check("export.report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	doc.Check("export.queue", config.Between(c.Queue, 1, 1<<16))
+}
+
+// validateDatagram wants datagrams that hold any record: how long these are depends on the id.
+func (c *Config) validateDatagram(doc *config.Document) {
+	if seal.ValidID(c.ID) != nil {
+		return // which was refused already
+	}
+	doc.Check("export.max_datagram", config.Between(c.Export.MaxDatagram, export.LeastDatagram(c.ID), maxDatagram))
 }
 
 func (c *ExportConfig) validateKeyFile(doc *config.Document) {
