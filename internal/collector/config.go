@@ -217,10 +217,11 @@ func Load(path string) (Config, error) {
 }
 
 // loadWithKeys also refuses files of keys, secrets and certificates that cannot be used, each with the line that names it.
-func loadWithKeys(path string) (Config, error) {
+func loadWithKeys(path string, read keyReader) (Config, error) {
 	return load(path, func(c *Config, all sources) {
 		all.validate()
-		all.validateKeys()
+		all.validateKeys(read)
+		c.validateAgentKeys(all[0].doc, read)
 		c.validateFiles(all[0].doc)
 	})
 }

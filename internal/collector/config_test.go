@@ -1,6 +1,7 @@
 package collector_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -209,6 +210,20 @@ func TestCheckRefusesFilesWhereTheyAreNamed(t *testing.T) {
 		err := collector.Check(path, io.Discard)
 		if err == nil || !strings.HasPrefix(err.Error(), path+want) || strings.Contains(err.Error(), "\n") || daemon.ExitCode(err) != daemon.ExitConfig {
 			t.Errorf("got %v, exit status %d\nwant %s", err, daemon.ExitCode(err), want)
+		}
+	}
+	// A key that root can read and the service cannot.
+	path := write(t, strings.Replace(sensor, "KEY", "key", 1))
+	t.Chdir(filepath.Dir(path))
+	if err := os.WriteFile("key", []byte("c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chown(".", 0, 12345), os.Chmod(".", 0o750)); err != nil {
+			t.Fatal(err)
+		}
+		if err := collector.Check(path, io.Discard); err == nil || !strings.Contains(err.Error(), ":3: sensor[0].key_files: sensor a: key file key: its group is not that") {
+			t.Errorf("got %v", err)
 		}
 	}
 	// What systemd hands to the service alone is none of check's business.

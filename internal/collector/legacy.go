@@ -43,6 +43,14 @@ func (c *Config) validateLegacyAgents(doc *config.Document) {
 	}
 }
 
+// validateAgentKeys reads the agents' key files.
+func (c *Config) validateAgentKeys(doc *config.Document, read keyReader) {
+	for i, a := range c.LegacyAgents {
+		_, err := loadKeys(a.KeyFiles, read)
+		doc.Check(fmt.Sprintf("legacy_agent[%d].key_files", i), err)
+	}
+}
+
 func (c *LegacyAgentConfig) address() (netip.Addr, error) {
 	a, err := netip.ParseAddr(c.Address)
 	if err != nil || a.Zone() != "" {
@@ -65,7 +73,7 @@ func newAgents(c Config, previous *legacy.Agents) (*legacy.Agents, error) {
 		if a.Address, err = lc.address(); err != nil {
 			errs = append(errs, setting.KeyError{Key: at + "address", Err: err})
 		}
-		if a.Keys, err = loadKeys(lc.KeyFiles); err != nil {
+		if a.Keys, err = loadKeys(lc.KeyFiles, seal.LoadKeyFile); err != nil {
 			errs = append(errs, setting.KeyError{Key: at + "key_files", Err: err})
 		}
 		agents = append(agents, a)

@@ -171,8 +171,8 @@ func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
 }
 
 // keys loads the sensor's keys.
-func (sc *SensorConfig) keys() ([]seal.Key, error) {
-	keys, err := loadKeys(sc.KeyFiles)
+func (sc *SensorConfig) keys(read keyReader) ([]seal.Key, error) {
+	keys, err := loadKeys(sc.KeyFiles, read)
 	if err != nil {
 		return nil, fmt.Errorf("sensor %s: %w", sc.ID, err)
 	}
@@ -186,7 +186,7 @@ func newOpener(c Config) (*seal.Opener, error) {
 	for _, sc := range c.Sensors {
 		s := seal.Sensor{ID: sc.ID}
 		var err error
-		if s.Keys, err = sc.keys(); err != nil {
+		if s.Keys, err = sc.keys(seal.LoadKeyFile); err != nil {
 			errs = append(errs, err)
 		}
 		if s.Prefixes, err = prefixes(sc.Prefixes); err != nil {
@@ -204,11 +204,14 @@ func newOpener(c Config) (*seal.Opener, error) {
 	return opener, nil
 }
 
+// keyReader reads a key's file: seal.LoadKeyFile, or for root, who can read more than the service, enroll.InspectKey.
+type keyReader func(path string) (seal.Key, error)
+
 // loadKeys loads the keys of one sender.
-func loadKeys(paths []string) (keys []seal.Key, err error) {
+func loadKeys(paths []string, read keyReader) (keys []seal.Key, err error) {
 	var errs []error
 	for _, path := range paths {
-		key, err := seal.LoadKeyFile(path)
+		key, err := read(path)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -74,12 +74,12 @@ func (all sources) validate() {
 }
 
 // validateKeys reads the key files.
-func (all sources) validateKeys() {
+func (all sources) validateKeys(read keyReader) {
 	first := make(map[string]string) // fingerprint to where the key was first named
 	for _, src := range all {
 		for i := range src.sensors {
 			at := fmt.Sprintf("sensor[%d].key_files", i)
-			keys, err := src.sensors[i].keys()
+			keys, err := src.sensors[i].keys(read)
 			if errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("%w: copy the sensor's key there (root:flow-collector 0640), or take the table out: `flow-collector sensor add` does all of it", err)
 			}

@@ -14,8 +14,10 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
 	"flowsensor/internal/enrich"
+	"flowsensor/internal/enroll"
 	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
+	"flowsensor/internal/seal"
 	"flowsensor/internal/setting"
 )
 
@@ -48,7 +50,7 @@ func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger
 
 // Run is `flow-collector run`: the daemon, until it is told to stop.
 func Run(ctx context.Context, path string) error {
-	c, err := loadWithKeys(path)
+	c, err := loadWithKeys(path, seal.LoadKeyFile)
 	if err != nil {
 		return configError(err)
 	}
@@ -63,10 +65,10 @@ func Run(ctx context.Context, path string) error {
 	})
 }
 
-// Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults, behind
-// comments on what in it is without effect.
+// Check is `flow-collector check`: it validates the configuration, loads the keys, which the service must be able to read as well,
+// and prints it with all defaults, behind comments on what in it is without effect.
 func Check(path string, out io.Writer) error {
-	c, err := loadWithKeys(path)
+	c, err := loadWithKeys(path, enroll.InspectKey)
 	if err != nil {
 		return configError(err)
 	}
@@ -75,7 +77,7 @@ func Check(path string, out io.Writer) error {
 			return err
 		}
 		if _, err := newAgents(c, nil); err != nil {
-			return config.Locate(path, err)
+			return err
 		}
 	}
 	_, warnings, err := newRules(c)
@@ -258,7 +260,7 @@ func (s *Service) Status() string {
 // Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials,
 // and at the end of the windows under way networks, roles and roll-ups.
 func (s *Service) Reload(context.Context) error {
-	next, err := loadWithKeys(s.path)
+	next, err := loadWithKeys(s.path, seal.LoadKeyFile)
 	if err != nil {
 		return err
 	}
@@ -274,7 +276,7 @@ func (s *Service) Reload(context.Context) error {
 	var agents *legacy.Agents
 	if s.pipeline.server != nil {
 		if agents, err = newAgents(next, s.pipeline.server.Agents()); err != nil {
-			return config.Locate(s.path, err)
+			return err
 		}
 	}
 	if w, ok := s.pipeline.writer.(interface{ Reload() error }); ok {

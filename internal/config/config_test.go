@@ -246,3 +246,14 @@ func TestLocate(t *testing.T) {
 		t.Errorf("nil: %v", err)
 	}
 }
+
+// Nothing is nothing in each unit.
+func TestZeroNeedsNoUnit(t *testing.T) {
+	for _, text := range []string{"0", `"0"`, `"0B"`, `"0GiB"`} {
+		c := sample{}
+		c.Table.Ring = 7
+		if _, err := config.Parse("a.toml", "[table]\nring = "+text+"\n", &c); err != nil || c.Table.Ring != 0 {
+			t.Errorf("%s: %v, %v", text, c.Table.Ring, err)
+		}
+	}
+}

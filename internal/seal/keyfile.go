@@ -12,7 +12,7 @@ import (
 // maxKeyFile is generous: a key is 44 characters and a newline.
 const maxKeyFile = 1024
 
-const remedy = "chmod 0640, with the service's group"
+const remedy = "chmod 0640, and chgrp to the service's group"
 
 // ErrKeyFile says that a key file is refused for what it is, before its content counts.
 var ErrKeyFile = errors.New("key file refused")

@@ -16,6 +16,7 @@ import (
 	"flowsensor/internal/capture"
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
+	"flowsensor/internal/enroll"
 	"flowsensor/internal/seal"
 	"flowsensor/internal/setting"
 )
@@ -46,10 +47,18 @@ func Check(ctx context.Context, path string, out io.Writer) error {
 	if err != nil {
 		return configError(err)
 	}
-	if err := errors.Join(c.checkState(), c.checkCapture(ctx)); err != nil {
+	if err := errors.Join(c.checkKey(), c.checkState(), c.checkCapture(ctx)); err != nil {
 		return config.Locate(path, err)
 	}
 	return config.Write(out, c)
+}
+
+// checkKey asks whether the service can read the key too.
+func (c *Config) checkKey() error {
+	if _, err := enroll.InspectKey(c.Export.KeyFile); err != nil {
+		return configError(setting.KeyError{Key: "export.key_file", Err: err})
+	}
+	return nil
 }
 
 // checkState asks whether the state directory is there or can be made. It makes nothing.

@@ -2,7 +2,9 @@ package sensor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -157,5 +159,23 @@ func TestServiceStartNamesTheLine(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), path+want) || daemon.ExitCode(err) != c.status {
 			t.Errorf("got %v, exit status %d\nwant %s and %d", err, daemon.ExitCode(err), want, c.status)
 		}
+	}
+}
+
+// A key that root can read and the service cannot passes no check: the start would refuse it.
+func TestCheckWantsTheKeyReadableForTheService(t *testing.T) {
+	testnet.RequireRoot(t)
+	path, c := configured(t, "lo")
+	if err := sensor.Check(t.Context(), path, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	const service = 12345
+	if err := errors.Join(os.Chown(filepath.Dir(path), 0, service), os.Chmod(filepath.Dir(path), 0o750)); err != nil {
+		t.Fatal(err)
+	}
+	err := sensor.Check(t.Context(), path, io.Discard)
+	if want := path + ":12: export.key_file: key file " + c.Export.KeyFile + ": its group is not that"; err == nil || !strings.HasPrefix(err.Error(), want) ||
+		daemon.ExitCode(err) != daemon.ExitConfig {
+		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
