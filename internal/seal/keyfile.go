@@ -24,7 +24,7 @@ func LoadKeyFile(path string) (Key, error) {
 	// Not blocking: opening a FIFO would wait for its writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		return Key{}, fmt.Errorf("key file: %w: %s", err, remedy)
+		return Key{}, fmt.Errorf("key file: %w: %s; who is not the service needs root", err, remedy)
 	}
 	if err != nil {
 		return Key{}, fmt.Errorf("key file: %w", err)
