@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strings"
 
@@ -55,7 +56,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) {
 		return nil, configError(err) // another start would find the same
 	} else if err != nil {
-		return nil, settingsOf("journal", err)
+		return nil, placeOf("journal.directory", settingsOf("journal", err))
 	}
 	p.appender = p.journal.Appender(p.appended)
 	if c.writes() {
@@ -79,7 +80,7 @@ func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.dead, err = store.OpenDeadLetters(store.DeadLetterConfig{
 		Path: c.Store.DeadLetters.Path, MaxSize: int64(c.Store.DeadLetters.MaxSize),
 	}); err != nil {
-		return err
+		return placeOf("store.dead_letters.path", err)
 	}
 	if p.writer, err = newWriter(c.Store, log); err != nil {
 		return err
@@ -228,7 +229,8 @@ func newWriter(c StoreConfig, log *slog.Logger) (writer, error) {
 		w, err := opened(influx.Open(c.InfluxDB.influx()))
 		return w, settingsOf("store.influxdb", err)
 	}
-	return opened(files.Open(c.files(), log))
+	w, err := opened(files.Open(c.files(), log))
+	return w, placeOf("store.files.directory", err)
 }
 
 // settingsOf gives the errors of a table's settings their keys from the top of the file, and the exit status of a wrong configuration.
@@ -238,6 +240,15 @@ func settingsOf(table string, err error) error {
 		return err
 	}
 	return configError(setting.In(table, err))
+}
+
+// placeOf gives an error about a file the key that says where it is. Others stay as they are, and those that name a key.
+func placeOf(key string, err error) error {
+	_, place := errors.AsType[*fs.PathError](err)
+	if _, keyed := errors.AsType[setting.KeyError](err); keyed || !place {
+		return err
+	}
+	return setting.KeyError{Key: key, Err: daemon.Writable(err)}
 }
 
 // opened keeps a nil pointer that comes with an error from looking like a writer.

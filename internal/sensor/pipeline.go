@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 
 	"flowsensor/internal/capture"
+	"flowsensor/internal/daemon"
 	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/export"
 	"flowsensor/internal/flowtable"
@@ -40,7 +43,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 		return nil, err
 	}
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
-		return nil, setting.KeyError{Key: "state_dir", Err: err}
+		return nil, setting.KeyError{Key: "state_dir", Err: daemon.Writable(err)}
 	}
 	if p.sender, err = newSender(c, export.InStateDir, p.moved, log); err != nil {
 		return nil, err
@@ -104,6 +107,10 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 	sender, err := export.NewSender(ec, log)
 	if errors.Is(err, export.ErrFormat) {
 		return nil, configError(err) // another start would find the same
+	}
+	// The directory itself, what is in it, or what it would be made in.
+	if at, ok := errors.AsType[*fs.PathError](err); ok && ec.SpoolDir != "" && (strings.HasPrefix(at.Path, ec.SpoolDir) || strings.HasPrefix(ec.SpoolDir, at.Path)) {
+		return nil, setting.KeyError{Key: "export.spool_dir", Err: daemon.Writable(err)}
 	}
 	return sender, err
 }

@@ -138,10 +138,11 @@ func TestServiceStartNamesTheLine(t *testing.T) {
 		old, line string
 		status    int
 	}{
-		":4: interface[0].name: interface nosuch0: no such":    {`"lo"`, `"nosuch0"`, daemon.ExitFailure},
-		":5: interface[0].filter: filter expression refused: ": {`"lo"`, "\"lo\"\nfilter = \"prot 23\"", daemon.ExitConfig},
-		":7: capture.filter: filter expression refused: ":      {"workers = 2", "filter = \"prot 23\"", daemon.ExitConfig},
-		":14: http.listen: listen tcp 127.0.0.1:":              {`listen = ""`, fmt.Sprintf("listen = %q", busy.Addr()), daemon.ExitFailure},
+		":4: interface[0].name: interface nosuch0: no such":                {`"lo"`, `"nosuch0"`, daemon.ExitFailure},
+		":5: interface[0].filter: filter expression refused: ":             {`"lo"`, "\"lo\"\nfilter = \"prot 23\"", daemon.ExitConfig},
+		":7: capture.filter: filter expression refused: ":                  {"workers = 2", "filter = \"prot 23\"", daemon.ExitConfig},
+		":13: export.spool_dir: export: spool directory: mkdir /proc/none": {`[http]`, "spool_dir = \"/proc/none\"\n[http]", daemon.ExitFailure},
+		":14: http.listen: listen tcp 127.0.0.1:":                          {`listen = ""`, fmt.Sprintf("listen = %q", busy.Addr()), daemon.ExitFailure},
 	} {
 		path, _ := configured(t, "lo")
 		text, err := os.ReadFile(path)
