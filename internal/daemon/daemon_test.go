@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -143,6 +144,45 @@ func TestRunTellsSystemd(t *testing.T) {
 	expect(t, s.events, "stop")
 	if err := <-result; err != nil {
 		t.Errorf("a clean stop gave %v", err)
+	}
+}
+
+// mended refuses the first reload alone.
+type mended struct {
+	*fake
+
+	reloads atomic.Int32
+}
+
+func (m *mended) Reload(context.Context) error {
+	if m.reloads.Add(1) == 1 {
+		return errors.New("a wrong line")
+	}
+	return nil
+}
+
+// systemctl reload sends a signal and knows no more: the status says that nothing was taken over, until something is.
+func TestStatusTellsOfARefusedReload(t *testing.T) {
+	heard := systemd(t)
+	s := &mended{fake: newFake()}
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- daemon.Run(ctx, s, options(daemon.NewMonitor(time.Minute, nil))) }()
+	expect(t, heard, "READY=1\nSTATUS=all well")
+	hangUp := func() {
+		if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, heard, "RELOADING=1")
+	}
+	hangUp()
+	expect(t, heard, "READY=1\nSTATUS=the last reload was refused, the log says why; all well")
+	expect(t, heard, "STATUS=the last reload was refused, the log says why; all well")
+	hangUp()
+	expect(t, heard, "READY=1\nSTATUS=all well")
+	cancel()
+	if err := <-result; err != nil {
+		t.Error(err)
 	}
 }
 
