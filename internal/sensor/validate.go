@@ -43,6 +43,14 @@ func (c *Config) validate(doc *config.Document) {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
 	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
+	if doc.Err() == nil { // what else the capture itself refuses, such as blocks smaller than this machine's pages
+		for _, cc := range c.captures(nil) {
+			if err := cc.Validate(); err != nil {
+				doc.Check("capture", err)
+				break // the same for all of them
+			}
+		}
+	}
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
 }
