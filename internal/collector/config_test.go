@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"flowsensor/etc"
 	"flowsensor/internal/collector"
@@ -229,5 +230,20 @@ func TestCheckRefusesFilesWhereTheyAreNamed(t *testing.T) {
 	// What systemd hands to the service alone is none of check's business.
 	if err := collector.Check(write(t, influxdb+"token_file = \"influxdb-token\"\n"), io.Discard); err != nil {
 		t.Error(err)
+	}
+}
+
+// A thousand sensors in one file are read at once, not in half a minute: lines are looked for where there is something to say.
+func TestManySensorsAreReadAtOnce(t *testing.T) {
+	var text strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&text, "[[sensor]]\nid = \"s%d\"\nkey_files = [\"/nowhere/%d\"]\nprefixes = []\n", i, i)
+	}
+	start := time.Now()
+	if _, err := load(t, text.String()); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
