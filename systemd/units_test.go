@@ -9,8 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"flowsensor/etc"
+	"flowsensor/internal/journal"
 	"flowsensor/internal/status"
 )
 
@@ -134,4 +136,17 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// A start reads the whole journal before it is ready, on a disk that is slow too.
+func TestStartHasTimeForTheJournal(t *testing.T) {
+	const slowest = 20e6 // octets a second
+	found := regexp.MustCompile(`(?m)^TimeoutStartSec=(\d+min)$`).FindStringSubmatch(read(t, "flow-collector.service"))
+	if found == nil {
+		t.Fatal("flow-collector.service sets no TimeoutStartSec in minutes")
+	}
+	timeout, err := time.ParseDuration(strings.TrimSuffix(found[1], "in"))
+	if need := time.Duration(float64(journal.DefaultConfig().MaxSize) / slowest * float64(time.Second)); err != nil || timeout < need {
+		t.Errorf("TimeoutStartSec is %s, %v: a full journal takes %s", timeout, err, need)
+	}
 }

@@ -10,13 +10,13 @@ const module = "flowsensor/internal/"
 
 // allowed lists, for every internal package, the internal packages it may import. Imports point down only: assembly ->
 // stages -> wire, seal -> flow. Stages never import each other, nor the other daemon's side; the ground (build, config,
-// daemon, metrics) knows no flow.
+// daemon, metrics) knows no flow. Stages name the keys of their settings by setting, a leaf.
 var allowed = map[string]string{
 	// values
 	"flow":  "",
 	"frame": "flow",
 	// the sensor's stages
-	"capture":   "detach flow frame",
+	"capture":   "detach flow frame setting",
 	"pcapfile":  "flow frame",
 	"packet":    "flow frame",
 	"flowtable": "flow hugemem",
@@ -33,28 +33,29 @@ var allowed = map[string]string{
 	// a collector's sensors as files, for the commands of both
 	"enroll": "seal",
 	// the collector's stages
-	"attribute":    "flow",
+	"attribute":    "flow setting",
 	"ingest":       "flow legacy seal wire",
-	"enrich":       "flow",
-	"journal":      "flow wire",
-	"rollup":       "flow",
-	"names":        "flow",
+	"enrich":       "flow setting",
+	"journal":      "flow setting wire",
+	"rollup":       "flow setting",
+	"names":        "flow setting",
 	"dnstap":       "dnsmsg flow",
-	"store":        "flow",
-	"store/files":  "store",
-	"store/influx": "store",
+	"store":        "flow setting",
+	"store/files":  "setting store",
+	"store/influx": "setting store",
 	// a real InfluxDB for tests and the demonstration
 	"store/influxtest": "",
 	// the ground
 	"build":   "",
 	"cli":     "build config daemon",
-	"config":  "",
+	"config":  "setting",
 	"daemon":  "",
 	"metrics": "",
+	"setting": "",
 	"status":  "build daemon",
 	// the two assemblies
-	"sensor":    "build capture config daemon dnsmsg enroll export flow flowtable frame metrics packet pcapfile route seal status",
-	"collector": "attribute build config daemon dnsmsg dnstap enrich enroll flow ingest journal legacy metrics names rollup seal status store store/files store/influx",
+	"sensor":    "build capture config daemon dnsmsg enroll export flow flowtable frame metrics packet pcapfile route seal setting status",
+	"collector": "attribute build config daemon dnsmsg dnstap enrich enroll flow ingest journal legacy metrics names rollup seal setting status store store/files store/influx",
 	// beside the assembly: it judges the assembled sensor, by its configuration and what its stages need of the machine
 	"doctor": "build capture config daemon export seal sensor status wire",
 	// tests and the demonstration

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"flowsensor/internal/flow"
+	"flowsensor/internal/setting"
 )
 
 // Bounds of a Config.
@@ -21,19 +22,8 @@ const (
 	mappedPrefix  = 96 // bits in front of the IPv4 address in ::ffff:0:0/96
 )
 
-// KeyError is what is wrong with a Config, or without effect in it. Path is the key it concerns, as in "role[2].ports".
-type KeyError struct {
-	Path string
-	Err  error
-}
-
-func (e KeyError) Error() string { return e.Path + ": " + e.Err.Error() }
-
-// Unwrap gives Err.
-func (e KeyError) Unwrap() error { return e.Err }
-
 // Check says all that is wrong with c: nil where Compile takes it.
-func (c *Config) Check() []KeyError {
+func (c *Config) Check() []setting.KeyError {
 	k := &checker{config: c, ours: make(map[string]int)}
 	k.networks()
 	for i := range c.Rules {
@@ -49,11 +39,11 @@ func (c *Config) Check() []KeyError {
 type checker struct {
 	config   *Config
 	ours     map[string]int // by name, the first network of it
-	problems []KeyError
+	problems []setting.KeyError
 }
 
 func (k *checker) refuse(path, format string, args ...any) {
-	k.problems = append(k.problems, KeyError{Path: path, Err: fmt.Errorf(format, args...)})
+	k.problems = append(k.problems, setting.KeyError{Key: path, Err: fmt.Errorf(format, args...)})
 }
 
 func (k *checker) networks() {

@@ -8,6 +8,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"flowsensor/internal/flow"
+	"flowsensor/internal/setting"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 )
 
 // Compile makes Rules of a Config that Check has no word against, and says what in it is without effect.
-func Compile(c Config) (*Rules, []KeyError, error) {
+func Compile(c Config) (*Rules, []setting.KeyError, error) {
 	if problems := c.Check(); len(problems) > 0 {
 		errs := make([]error, 0, len(problems))
 		for _, p := range problems {
@@ -39,11 +40,11 @@ type builder struct {
 	rules    *Rules
 	ids      map[string]flow.NetworkID
 	listed   []Rule // in order, those for both ways twice
-	warnings []KeyError
+	warnings []setting.KeyError
 }
 
 func (b *builder) warn(path, format string, args ...any) {
-	b.warnings = append(b.warnings, KeyError{Path: path, Err: fmt.Errorf(format, args...)})
+	b.warnings = append(b.warnings, setting.KeyError{Key: path, Err: fmt.Errorf(format, args...)})
 }
 
 // networks fills the trie. A prefix that an earlier one covers could never be the first match and is left out; among the

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"flowsensor/internal/setting"
 )
 
 // Defaults of Config. Many small blocks beat few large ones: the kernel retires a block by time even when nearly empty,
@@ -85,7 +87,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate says what is wrong with the configuration, in the names of the configuration file; it looks at no interface.
+// Validate says what is wrong with the configuration, by a setting.KeyError with the key of the configuration file; it looks at no
+// interface.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	page := os.Getpagesize()
@@ -95,24 +98,24 @@ func (c Config) Validate() error {
 		// An empty name would bind to ifindex 0, which taps every device, loopback twice.
 		return errors.New("interface: missing")
 	case c.Workers < 1 || c.Workers > maxWorkers:
-		return fmt.Errorf("workers: %d is not within 1..%d", c.Workers, maxWorkers)
+		return setting.Errorf("workers", "%d is not within 1..%d", c.Workers, maxWorkers)
 	case c.BlockSize < page || bits.OnesCount(uint(c.BlockSize)) != 1:
-		return fmt.Errorf("block_size: %d is not a power of two of at least one page (%d)", c.BlockSize, page)
+		return setting.Errorf("block_size", "%d is not a power of two of at least one page (%d)", c.BlockSize, page)
 	case c.RingSize < minBlocks*c.BlockSize || c.RingSize%c.BlockSize != 0 || int64(c.RingSize) > MaxRingSize:
-		return fmt.Errorf("ring_size: %d is not a multiple of block_size (%d) of at least %d blocks and under 4 GiB",
+		return setting.Errorf("ring_size", "%d is not a multiple of block_size (%d) of at least %d blocks and under 4 GiB",
 			c.RingSize, c.BlockSize, minBlocks)
 	case c.BlockTimeout != time.Duration(ms)*time.Millisecond || ms < 1 || c.BlockTimeout > maxBlockTimeout:
-		return fmt.Errorf("block_timeout: %v is not whole milliseconds within 1ms..%v", c.BlockTimeout, maxBlockTimeout)
+		return setting.Errorf("block_timeout", "%v is not whole milliseconds within 1ms..%v", c.BlockTimeout, maxBlockTimeout)
 	case c.SnapLength < minSnapLength || c.SnapLength > maxSnapLength:
-		return fmt.Errorf("snap_length: %d is not within %d..%d", c.SnapLength, minSnapLength, maxSnapLength)
+		return setting.Errorf("snap_length", "%d is not within %d..%d", c.SnapLength, minSnapLength, maxSnapLength)
 	case c.Sample < 1 || c.Sample > MaxSample:
-		return fmt.Errorf("sample: %d is not within 1..%d", c.Sample, MaxSample)
+		return setting.Errorf("sample", "%d is not within 1..%d", c.Sample, MaxSample)
 	case c.Promiscuous > PromiscuousOff:
-		return fmt.Errorf("promiscuous: %d is unknown", c.Promiscuous)
+		return setting.Errorf("promiscuous", "%d is unknown", c.Promiscuous)
 	case c.Fanout > FanoutQueue:
-		return fmt.Errorf("fanout: %d is unknown", c.Fanout)
+		return setting.Errorf("fanout", "%d is unknown", c.Fanout)
 	case !c.Engine.Available():
-		return fmt.Errorf("engine: %s is not part of this build", c.Engine)
+		return setting.Errorf("engine", "%s is not part of this build", c.Engine)
 	}
 	for _, e := range c.Exclude {
 		if err := e.validate(); err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"flowsensor/internal/setting"
 )
 
 // memoryShare is the part of the available memory that rings may take: one in memoryShare.
@@ -34,7 +36,7 @@ func checkMemory(available uint64, configs []Config) error {
 		total += uint64(c.Workers) * uint64(c.RingSize)
 	}
 	if limit := available / memoryShare; total > limit {
-		return fmt.Errorf("ring_size: the rings of all workers (interfaces: %d) take %d MiB together, more than a quarter of the available memory (%d of %d MiB): "+
+		return setting.Errorf("ring_size", "the rings of all workers (interfaces: %d) take %d MiB together, more than a quarter of the available memory (%d of %d MiB): "+
 			"make ring_size or workers smaller", len(configs), total>>20, limit>>20, available>>20)
 	}
 	return nil

@@ -57,7 +57,7 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 		text += fmt.Sprintf("Try '%s --help'.\n", at.CommandPath())
 		status = daemon.ExitConfig
 	}
-	_, _ = fmt.Fprint(root.ErrOrStderr(), text) // nowhere is left to report to
+	_, _ = daemon.WriteError(root.ErrOrStderr(), text) // nowhere is left to report to
 	return status
 }
 

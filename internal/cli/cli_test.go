@@ -3,9 +3,11 @@ package cli_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -49,6 +51,23 @@ func TestExitStatus(t *testing.T) {
 		if status != c.status || !strings.Contains(text, c.text) {
 			t.Errorf("%s: status %d, %q", c.args, status, text)
 		}
+	}
+}
+
+// Under systemd the lines that say why a service did not start are errors in its journal.
+func TestErrorsHaveTheirPriorityInTheJournal(t *testing.T) {
+	info, err := os.Stderr.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	t.Setenv("JOURNAL_STREAM", fmt.Sprintf("%d:%d", st.Dev, st.Ino))
+	if _, text := run(t, "refuse", "--config", "x.toml\ny.toml"); text != "<3>flow-test: bad key in x.toml\n<3>y.toml\n" {
+		t.Errorf("got %q", text)
+	}
+	t.Setenv("JOURNAL_STREAM", "")
+	if _, text := run(t, "fail"); text != "flow-test: broken wire\n" {
+		t.Errorf("elsewhere: %q", text)
 	}
 }
 

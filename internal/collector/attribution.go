@@ -7,6 +7,7 @@ import (
 
 	"flowsensor/internal/attribute"
 	"flowsensor/internal/config"
+	"flowsensor/internal/setting"
 )
 
 // NetworkConfig is one [[network]].
@@ -46,16 +47,16 @@ func (c *Config) validateAttribution(doc *config.Document) {
 		doc.Check(path, err)
 	})
 	for _, p := range rules.Check() {
-		if !refused[p.Path] {
-			doc.Check(p.Path, p.Err)
+		if !refused[p.Key] {
+			doc.Check("", p)
 		}
 	}
 }
 
 // newRules makes the rules of a configuration that was loaded, and says what in it is without effect.
-func newRules(c Config) (*attribute.Rules, []attribute.KeyError, error) {
+func newRules(c Config) (*attribute.Rules, []setting.KeyError, error) {
 	var errs []error
-	a := c.attribution(func(path string, err error) { errs = append(errs, fmt.Errorf("%s: %w", path, err)) })
+	a := c.attribution(func(path string, err error) { errs = append(errs, setting.KeyError{Key: path, Err: err}) })
 	rules, warnings, err := attribute.Compile(a)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, nil, configError(err)

@@ -78,7 +78,7 @@ func TestCheckTellsWhatHasNoEffect(t *testing.T) {
 	if err := collector.Check(path, &out); err != nil {
 		t.Fatal(err)
 	}
-	const want = "# warning: network[1].prefixes: 192.0.2.128/25 is left out: 192.0.2.0/24 of network \"a\" stands above and covers it\n"
+	want := "# warning: " + path + ":9: network[1].prefixes: 192.0.2.128/25 is left out: 192.0.2.0/24 of network \"a\" stands above and covers it\n"
 	if !strings.HasPrefix(out.String(), want) {
 		t.Errorf("got %s\nwant %s", out.String(), want)
 	}

@@ -212,17 +212,21 @@ func Defaults() Config {
 
 // Load reads and validates the file with its drop-in folder: all refusals at once, each with its file and line. It reads
 // no key.
-func Load(path string) (Config, error) { return load(path, sources.validate) }
+func Load(path string) (Config, error) {
+	return load(path, func(_ *Config, all sources) { all.validate() })
+}
 
-// loadWithKeys also refuses keys that cannot be used, each with the line that names its file.
-func loadWithKeys(path string) (Config, error) {
-	return load(path, func(all sources) {
+// loadWithKeys also refuses files of keys, secrets and certificates that cannot be used, each with the line that names it.
+func loadWithKeys(path string, read keyReader) (Config, error) {
+	return load(path, func(c *Config, all sources) {
 		all.validate()
-		all.validateKeys()
+		all.validateKeys(read)
+		c.validateAgentKeys(all[0].doc, read)
+		c.validateFiles(all[0].doc)
 	})
 }
 
-func load(path string, validate func(sources)) (Config, error) {
+func load(path string, validate func(*Config, sources)) (Config, error) {
 	c := Defaults()
 	doc, err := config.Load(path, &c)
 	if err != nil {
@@ -243,8 +247,27 @@ func load(path string, validate func(sources)) (Config, error) {
 		c.Store.DeadLetters.Path = filepath.Join(c.StateDir, "dead-letters.lp")
 	}
 	c.validate(doc)
-	validate(sources)
+	validate(&c, sources)
 	return c, sources.Err()
+}
+
+// validateFiles reads what else the process needs of files that the configuration itself names. A credential that systemd hands to
+// the service alone is left to the start.
+func (c *Config) validateFiles(doc *config.Document) {
+	if doc.Err() != nil {
+		return // which files are needed is what was refused, perhaps
+	}
+	doc.Check("journal", c.journal().CheckFiles())
+	if !c.writes() || c.Store.Kind != kindInflux {
+		return
+	}
+	db := c.Store.InfluxDB
+	if outside := os.Getenv("CREDENTIALS_DIRECTORY") == ""; outside && isCredential(db.TokenFile) {
+		db.TokenFile = ""
+	} else if outside && isCredential(db.PasswordFile) {
+		db.Username = ""
+	}
+	doc.Check("store.influxdb", db.influx().CheckFiles())
 }
 
 // ingests and writes say what the process does.
@@ -299,11 +322,13 @@ func (c *StoreConfig) files() files.Config {
 // LoadCredential=), where there are any.
 func credential(path string) string {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	if path == "" || dir == "" || strings.ContainsRune(path, '/') {
+	if dir == "" || !isCredential(path) {
 		return path
 	}
 	return filepath.Join(dir, path)
 }
+
+func isCredential(path string) bool { return path != "" && !strings.ContainsRune(path, '/') }
 
 func (c *InfluxConfig) influx() influx.Config {
 	database := c.Database

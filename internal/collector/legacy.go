@@ -9,6 +9,7 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/legacy"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 )
 
 // LegacyAgentConfig is one [[legacy_agent]].
@@ -42,6 +43,14 @@ func (c *Config) validateLegacyAgents(doc *config.Document) {
 	}
 }
 
+// validateAgentKeys reads the agents' key files.
+func (c *Config) validateAgentKeys(doc *config.Document, read keyReader) {
+	for i, a := range c.LegacyAgents {
+		_, err := loadKeys(a.KeyFiles, read)
+		doc.Check(fmt.Sprintf("legacy_agent[%d].key_files", i), err)
+	}
+}
+
 func (c *LegacyAgentConfig) address() (netip.Addr, error) {
 	a, err := netip.ParseAddr(c.Address)
 	if err != nil || a.Zone() != "" {
@@ -57,14 +66,15 @@ func newAgents(c Config, previous *legacy.Agents) (*legacy.Agents, error) {
 	}
 	var agents []legacy.Agent
 	var errs []error
-	for _, lc := range c.LegacyAgents {
+	for i, lc := range c.LegacyAgents {
 		a := legacy.Agent{ID: lc.ID}
+		at := fmt.Sprintf("legacy_agent[%d].", i)
 		var err error
 		if a.Address, err = lc.address(); err != nil {
-			errs = append(errs, fmt.Errorf("legacy agent %s: %w", lc.ID, err))
+			errs = append(errs, setting.KeyError{Key: at + "address", Err: err})
 		}
-		if a.Keys, err = loadKeys(lc.KeyFiles); err != nil {
-			errs = append(errs, fmt.Errorf("legacy agent %s: %w", lc.ID, err))
+		if a.Keys, err = loadKeys(lc.KeyFiles, seal.LoadKeyFile); err != nil {
+			errs = append(errs, setting.KeyError{Key: at + "key_files", Err: err})
 		}
 		agents = append(agents, a)
 	}

@@ -1,9 +1,6 @@
 package collector
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"time"
 
@@ -25,28 +22,6 @@ func (c *EnrichConfig) validate(doc *config.Document) {
 
 func (c *EnrichConfig) enrich(log *slog.Logger) enrich.Config {
 	return enrich.Config{Database: c.ASNDatabase, Prefixes: c.PrefixTable, Interval: c.ReloadInterval.D(), Log: log}
-}
-
-// located gives the files of origins that were refused the lines of the configuration that name them. Other errors stay as
-// they are.
-func located(path string, err error) error {
-	refused, ok := errors.AsType[enrich.FileErrors](err)
-	if !ok {
-		return err
-	}
-	var c Config
-	doc, parseErr := config.Load(path, &c)
-	if parseErr != nil {
-		return configError(err) // the file has changed since it was loaded
-	}
-	for _, e := range refused {
-		err := e.Err
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w: put it there, or set \"\" to go without", err)
-		}
-		doc.Check("enrich."+e.Source.String(), err)
-	}
-	return configError(doc.Err())
 }
 
 // readOrigins puts the metrics of the files that are configured.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"flowsensor/internal/ingest"
 	"flowsensor/internal/journal"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 	"flowsensor/internal/store"
 	"flowsensor/internal/store/files"
 	"flowsensor/internal/store/influx"
@@ -54,7 +56,7 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 	if p.journal, err = journal.Open(c.journal(), log); errors.Is(err, journal.ErrFormat) || errors.Is(err, journal.ErrShards) {
 		return nil, configError(err) // another start would find the same
 	} else if err != nil {
-		return nil, err
+		return nil, placeOf("journal.directory", settingsOf("journal", err))
 	}
 	p.appender = p.journal.Appender(p.appended)
 	if c.writes() {
@@ -73,12 +75,12 @@ func newPipeline(c Config, log *slog.Logger) (_ *pipeline, err error) {
 // openWrite is the way from the journal to the database.
 func (p *pipeline) openWrite(c Config, log *slog.Logger) (err error) {
 	if p.origins, err = enrich.Open(c.Enrich.enrich(log)); err != nil {
-		return err
+		return settingsOf("enrich", err)
 	}
 	if p.dead, err = store.OpenDeadLetters(store.DeadLetterConfig{
 		Path: c.Store.DeadLetters.Path, MaxSize: int64(c.Store.DeadLetters.MaxSize),
 	}); err != nil {
-		return err
+		return placeOf("store.dead_letters.path", err)
 	}
 	if p.writer, err = newWriter(c.Store, log); err != nil {
 		return err
@@ -114,7 +116,7 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 	}
 	if c.Dnstap.Listen != "" {
 		if p.dnstap, err = newDnstapFeed(c, p.appender.Append, log); err != nil {
-			return err
+			return setting.KeyError{Key: "dnstap.listen", Err: err}
 		}
 	}
 	passed, err := daemon.PassedSockets()
@@ -128,6 +130,9 @@ func (p *pipeline) openIngest(c Config, log *slog.Logger) error {
 		ID: c.name(), Listen: addresses, Conns: passed, Processors: c.Ingest.Processors, ReceiveBuffer: c.Ingest.ReceiveBuffer.Int(),
 		Agents: agents,
 	}, opener, log)
+	if err != nil && len(passed) == 0 {
+		return setting.KeyError{Key: "ingest.listen", Err: err}
+	}
 	return err
 }
 
@@ -171,8 +176,8 @@ func (p *pipeline) release(b *flow.Batch, outcome store.Outcome) {
 }
 
 // keys loads the sensor's keys.
-func (sc *SensorConfig) keys() ([]seal.Key, error) {
-	keys, err := loadKeys(sc.KeyFiles)
+func (sc *SensorConfig) keys(read keyReader) ([]seal.Key, error) {
+	keys, err := loadKeys(sc.KeyFiles, read)
 	if err != nil {
 		return nil, fmt.Errorf("sensor %s: %w", sc.ID, err)
 	}
@@ -186,7 +191,7 @@ func newOpener(c Config) (*seal.Opener, error) {
 	for _, sc := range c.Sensors {
 		s := seal.Sensor{ID: sc.ID}
 		var err error
-		if s.Keys, err = sc.keys(); err != nil {
+		if s.Keys, err = sc.keys(seal.LoadKeyFile); err != nil {
 			errs = append(errs, err)
 		}
 		if s.Prefixes, err = prefixes(sc.Prefixes); err != nil {
@@ -204,11 +209,14 @@ func newOpener(c Config) (*seal.Opener, error) {
 	return opener, nil
 }
 
+// keyReader reads a key's file: seal.LoadKeyFile, or for root, who can read more than the service, enroll.InspectKey.
+type keyReader func(path string) (seal.Key, error)
+
 // loadKeys loads the keys of one sender.
-func loadKeys(paths []string) (keys []seal.Key, err error) {
+func loadKeys(paths []string, read keyReader) (keys []seal.Key, err error) {
 	var errs []error
 	for _, path := range paths {
-		key, err := seal.LoadKeyFile(path)
+		key, err := read(path)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -222,9 +230,29 @@ func (c *IngestConfig) limits() seal.Limits { return seal.Limits{TTL: c.TTL.D(),
 
 func newWriter(c StoreConfig, log *slog.Logger) (writer, error) {
 	if c.Kind == kindInflux {
-		return opened(influx.Open(c.InfluxDB.influx()))
+		w, err := opened(influx.Open(c.InfluxDB.influx()))
+		return w, settingsOf("store.influxdb", err)
 	}
-	return opened(files.Open(c.files(), log))
+	w, err := opened(files.Open(c.files(), log))
+	return w, placeOf("store.files.directory", err)
+}
+
+// settingsOf gives the errors of a table's settings their keys from the top of the file, and the exit status of a wrong configuration.
+// Others stay as they are.
+func settingsOf(table string, err error) error {
+	if _, ok := errors.AsType[setting.KeyError](err); !ok {
+		return err
+	}
+	return configError(setting.In(table, err))
+}
+
+// placeOf gives an error about a file the key that says where it is. Others stay as they are, and those that name a key.
+func placeOf(key string, err error) error {
+	_, place := errors.AsType[*fs.PathError](err)
+	if _, keyed := errors.AsType[setting.KeyError](err); keyed || !place {
+		return err
+	}
+	return setting.KeyError{Key: key, Err: daemon.Writable(err)}
 }
 
 // opened keeps a nil pointer that comes with an error from looking like a writer.

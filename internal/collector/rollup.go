@@ -16,6 +16,7 @@ import (
 	"flowsensor/internal/journal"
 	"flowsensor/internal/metrics"
 	"flowsensor/internal/rollup"
+	"flowsensor/internal/setting"
 	"flowsensor/internal/store"
 )
 
@@ -39,13 +40,13 @@ type rollupSetup struct {
 	digest string // of all that rows hang on
 	rules  *attribute.Rules
 	keep   func(*flow.Attribution, flow.Networks) bool
-	idle   []attribute.KeyError // what of the rules has no effect
+	idle   []setting.KeyError // what of the rules has no effect
 }
 
 // warn says once for each load what of the rules has no effect, as check does.
 func (s *rollupSetup) warn(log *slog.Logger) {
 	for _, w := range s.idle {
-		log.Warn("a part of the configuration has no effect", "key", w.Path, "reason", w.Err)
+		log.Warn("a part of the configuration has no effect", "key", w.Key, "reason", w.Err)
 	}
 }
 

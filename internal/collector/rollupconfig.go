@@ -102,10 +102,11 @@ func (c *RollupConfig) rollup(shard string, refuse func(path string, err error))
 func (c *Config) validateRollup(doc *config.Document) {
 	r := &c.Rollup
 	rc := r.rollup("", func(path string, err error) { doc.Check(path, err) })
-	for key, interval := range map[string]config.Duration{
-		"rollup.traffic.interval": r.Traffic.Interval, "rollup.conversation.interval": r.Conversation.Interval,
-	} {
-		doc.Check(key, config.DurationBetween(interval, time.Second, time.Hour))
+	if r.Traffic.Enabled && r.Traffic.Interval == 0 {
+		doc.Checkf("rollup.traffic.interval", "0s: want whole seconds, or enabled = false")
+	}
+	if r.Conversation.Enabled && r.Conversation.Interval == 0 {
+		doc.Checkf("rollup.conversation.interval", "0s: want whole seconds, or enabled = false")
 	}
 	if r.Activities.Enabled && r.Activities.MaxKeys == 0 {
 		doc.Checkf("rollup.activities.max_keys", "0 keys: want 1 or more, or enabled = false")

@@ -52,9 +52,17 @@ func (all sources) sensors() []SensorConfig {
 	return sensors
 }
 
+// place is where a key stands. To find its line takes a while, and is left to who has something to say of it.
+type place struct {
+	doc *config.Document
+	key string
+}
+
+func (p place) String() string { return p.doc.Where(p.key) }
+
 // validate notes the refusals in each file's document.
 func (all sources) validate() {
-	first := make(map[string]string) // id to where it was first declared
+	first := make(map[string]place) // id to where it was first declared
 	for _, src := range all {
 		for i, s := range src.sensors {
 			at := fmt.Sprintf("sensor[%d].", i)
@@ -62,7 +70,7 @@ func (all sources) validate() {
 			if where, taken := first[s.ID]; taken {
 				src.doc.Checkf(at+"id", "%q stands twice: first at %s", s.ID, where)
 			} else {
-				first[s.ID] = src.doc.Where(at + "id")
+				first[s.ID] = place{src.doc, at + "id"}
 			}
 			if n := len(s.KeyFiles); n == 0 || n > seal.MaxKeys {
 				src.doc.Checkf(at+"key_files", "%d files: want 1 to %d, the newest key first", n, seal.MaxKeys)
@@ -74,14 +82,23 @@ func (all sources) validate() {
 }
 
 // validateKeys reads the key files.
-func (all sources) validateKeys() {
+func (all sources) validateKeys(read keyReader) {
+	first := make(map[string]place) // fingerprint to where the key was first named
 	for _, src := range all {
 		for i := range src.sensors {
-			_, err := src.sensors[i].keys()
+			at := fmt.Sprintf("sensor[%d].key_files", i)
+			keys, err := src.sensors[i].keys(read)
 			if errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("%w: copy the sensor's key there (root:flow-collector 0640), or take the table out: `flow-collector sensor add` does all of it", err)
 			}
-			src.doc.Check(fmt.Sprintf("sensor[%d].key_files", i), err)
+			src.doc.Check(at, err)
+			for _, key := range keys {
+				if where, taken := first[key.Fingerprint()]; taken {
+					src.doc.Check(at, fmt.Errorf("%w: sensor %s has one that stands at %s too", seal.ErrDuplicateKey, src.sensors[i].ID, where))
+				} else {
+					first[key.Fingerprint()] = place{src.doc, at}
+				}
+			}
 		}
 	}
 }

@@ -14,8 +14,11 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
 	"flowsensor/internal/enrich"
+	"flowsensor/internal/enroll"
 	"flowsensor/internal/legacy"
 	"flowsensor/internal/metrics"
+	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 )
 
 // patience is how long a socket's goroutine may make no progress; it turns each second even without datagrams.
@@ -47,7 +50,7 @@ func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger
 
 // Run is `flow-collector run`: the daemon, until it is told to stop.
 func Run(ctx context.Context, path string) error {
-	c, err := loadWithKeys(path)
+	c, err := loadWithKeys(path, seal.LoadKeyFile)
 	if err != nil {
 		return configError(err)
 	}
@@ -62,10 +65,10 @@ func Run(ctx context.Context, path string) error {
 	})
 }
 
-// Check is `flow-collector check`: it validates the configuration, loads the keys, and prints it with all defaults, behind
-// comments on what in it is without effect.
+// Check is `flow-collector check`: it validates the configuration, loads the keys, which the service must be able to read as well,
+// and prints it with all defaults, behind comments on what in it is without effect.
 func Check(path string, out io.Writer) error {
-	c, err := loadWithKeys(path)
+	c, err := loadWithKeys(path, enroll.InspectKey)
 	if err != nil {
 		return configError(err)
 	}
@@ -82,13 +85,13 @@ func Check(path string, out io.Writer) error {
 		return err
 	}
 	for _, w := range warnings {
-		if _, err := fmt.Fprintf(out, "# warning: %v\n", w); err != nil {
+		if _, err := fmt.Fprintf(out, "# warning: %v\n", config.Locate(path, w)); err != nil {
 			return err
 		}
 	}
 	if c.writes() {
 		if _, err := enrich.Open(c.Enrich.enrich(nil)); err != nil {
-			return located(path, err)
+			return config.Locate(path, settingsOf("enrich", err))
 		}
 	}
 	return config.Write(out, c)
@@ -98,12 +101,12 @@ func Check(path string, out io.Writer) error {
 func (s *Service) Start(ctx context.Context) error {
 	p, err := newPipeline(s.config, s.log)
 	if err != nil {
-		return located(s.path, err)
+		return config.Locate(s.path, err)
 	}
 	s.pipeline = p
 	handler := metrics.Handler("flow_collector", Metrics(), s.readMetrics)
 	if s.page, err = daemon.NewPage(s.config.HTTP.Listen, handler, s.monitor.Healthy); err != nil {
-		return errors.Join(err, p.close())
+		return errors.Join(config.Locate(s.path, setting.KeyError{Key: "http.listen", Err: err}), p.close())
 	}
 	life := context.WithoutCancel(ctx) // an end comes by Stop, in order
 	receiving, stopIngest := context.WithCancel(life)
@@ -258,7 +261,7 @@ func (s *Service) Status() string {
 // Reload implements daemon.Service: it takes over sensors, keys, prefixes, clock limits and the database's credentials,
 // and at the end of the windows under way networks, roles and roll-ups.
 func (s *Service) Reload(context.Context) error {
-	next, err := loadWithKeys(s.path)
+	next, err := loadWithKeys(s.path, seal.LoadKeyFile)
 	if err != nil {
 		return err
 	}
@@ -279,7 +282,7 @@ func (s *Service) Reload(context.Context) error {
 	}
 	if w, ok := s.pipeline.writer.(interface{ Reload() error }); ok {
 		if err := w.Reload(); err != nil {
-			return err
+			return config.Locate(s.path, settingsOf("store.influxdb", err))
 		}
 	}
 	if s.pipeline.server != nil {

@@ -10,8 +10,8 @@ import (
 	"flowsensor/internal/config"
 	"flowsensor/internal/dnstap"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 	"flowsensor/internal/status"
-	"flowsensor/internal/store"
 )
 
 const (
@@ -130,27 +130,28 @@ func (c *IngestConfig) addresses() ([]netip.AddrPort, error) {
 }
 
 func (c *StoreConfig) validate(doc *config.Document) {
-	checkTable(doc, "store", c.pool().Validate())
-	if c.Queue < minQueue {
+	doc.Check("store", c.pool().Validate())
+	if c.Queue < minQueue && c.Queue >= c.Lines {
 		doc.Checkf("store.queue", "%d records: want %d or more, which is the longest batch", c.Queue, minQueue)
 	}
 	doc.Check("store.kind", config.OneOf(c.Kind, kindFiles, kindInflux))
 	doc.Check("store.files.compression", config.OneOf(c.Files.Compression, "none", "gzip"))
 	if c.Kind == kindFiles {
-		checkTable(doc, "store.files", c.files().Validate())
+		c.validateFiles(doc)
 	}
 	if c.Kind == kindInflux {
-		checkTable(doc, "store.influxdb", c.InfluxDB.influx().Validate())
+		doc.Check("store.influxdb", c.InfluxDB.influx().Validate())
 	}
 	if c.DeadLetters.MaxSize < 4<<10 {
 		doc.Checkf("store.dead_letters.max_size", "%s: want 4KiB or more", c.DeadLetters.MaxSize)
 	}
 }
 
-// checkTable notes the error of a table at the key that it names.
-func checkTable(doc *config.Document, table string, err error) {
-	if keyed, ok := errors.AsType[store.KeyError](err); ok {
-		table += "." + keyed.Key
+// validateFiles looks at what line-protocol files are made by. The name of the database that they are for is that of InfluxDB.
+func (c *StoreConfig) validateFiles(doc *config.Document) {
+	err, table := c.files().Validate(), "store.files"
+	if keyed, ok := errors.AsType[setting.KeyError](err); ok && keyed.Key == "database" {
+		table = "store.influxdb"
 	}
 	doc.Check(table, err)
 }

@@ -3,6 +3,7 @@ package config_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"flowsensor/internal/config"
+	"flowsensor/internal/setting"
 )
 
 type sample struct {
@@ -48,7 +50,7 @@ func TestParseRefusals(t *testing.T) {
 		"unknown key":         {"id = \"x\"\n[table]\n# note\ntimout = \"1s\"\n", "a.toml:4: table.timout: unknown key; known in [table]: count, names, ring, timeout"},
 		"unknown top":         {"\nidd = \"x\"\n", "a.toml:2: idd: unknown key; known at the top level: id, sensor, table"},
 		"unknown table":       {"[tabel]\ncount = 1\n", "a.toml:1: tabel: unknown key"},
-		"second element":      {"[[sensor]]\nid = \"a\"\n[[sensor]]\nid = \"b\"\nkey = 1\n", "sensor.key: unknown key; known in [sensor]: id, keys"},
+		"second element":      {"[[sensor]]\nid = \"a\"\n[[sensor]]\nid = \"b\"\nkey = 1\n", "a.toml:5: sensor.key: unknown key; known in [sensor]: id, keys"},
 		"case":                {"[table]\nCount = 1\n", "a.toml:2: table.Count: keys are lower case: write count"},
 		"case twin":           {"[table]\ncount = 1\nCOUNT = 2\n", "a.toml:3: table.COUNT: keys are lower case"},
 		"duplicate":           {"id = \"a\"\nid = \"b\"\n", "a.toml:2: id: "},
@@ -64,7 +66,12 @@ func TestParseRefusals(t *testing.T) {
 		"no table":            {"table = 1\n", "a.toml:1: table: want a table"},
 		"one of several":      {"[sensor]\nid = \"a\"\n", "a.toml:1: sensor: there may be several of it: write [[sensor]]"},
 		"with a point":        {"[table]\ncount = 1.5\n", "a.toml:2: table.count: want a whole number, not a number with a point"},
-		"table's name":        {"id = \"a\"\n[table\ncount = 1\n", "a.toml:3: expected '.' or ']' to end table name"},
+		"table's name":        {"id = \"a\"\n[table\ncount = 1\n", "a.toml:2: expected '.' or ']' to end table name"},
+		"array's name":        {"id = \"a\"\n[[sensor]\nid = \"b\"\n", "a.toml:2: expected end of table array name"},
+		"no quotes":           {"\nid = edge\n", "a.toml:2: id: expected value but found \"edge\" instead: text stands in quotes"},
+		"half the quotes":     {"\nid = \"edge\n", "a.toml:2: id: strings cannot contain newlines: the closing quote is missing"},
+		"unit without quotes": {"[table]\nring = 64MiB\n", "a.toml:2: expected a top-level item to end with a newline, comment, or EOF, but got 'M' instead: text stands in quotes, and so do durations and sizes"},
+		"list":                {"\nid = [\"a\"]\n", "a.toml:2: id: want text in quotes, not a list"},
 	} {
 		var got sample
 		_, err := config.Parse("a.toml", c.text, &got)
@@ -220,5 +227,38 @@ func TestDifferencesNamesChangedKeys(t *testing.T) {
 	is.ID, is.Table.Count = "x", 1
 	if got := config.Differences(was, is); !slices.Equal(got, []string{"id", "table"}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// What only shows in use is refused as what the file shows is; what the error is made of can still be asked for.
+func TestLocate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.toml")
+	if err := os.WriteFile(path, []byte("id = \"x\"\n[[interface]]\nname = \"lo\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	gone := errors.New("gone")
+	err := config.Locate(path, fmt.Errorf("start: %w", errors.Join(setting.KeyError{Key: "interface[0].name", Err: gone}, errors.New("and more"))))
+	if want := path + ":3: interface[0].name: gone\nand more"; err.Error() != want || !errors.Is(err, gone) {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+	if err := config.Locate(path, gone); err != gone { //nolint:errorlint // that very error
+		t.Errorf("without a key: %v", err)
+	}
+	if err := config.Locate(path+"x", setting.Errorf("id", "long")); err.Error() != "id: long" {
+		t.Errorf("without the file: %v", err)
+	}
+	if err := config.Locate(path, nil); err != nil {
+		t.Errorf("nil: %v", err)
+	}
+}
+
+// Nothing is nothing in each unit.
+func TestZeroNeedsNoUnit(t *testing.T) {
+	for _, text := range []string{"0", `"0"`, `"0B"`, `"0GiB"`} {
+		c := sample{}
+		c.Table.Ring = 7
+		if _, err := config.Parse("a.toml", "[table]\nring = "+text+"\n", &c); err != nil || c.Table.Ring != 0 {
+			t.Errorf("%s: %v, %v", text, c.Table.Ring, err)
+		}
 	}
 }

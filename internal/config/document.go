@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"flowsensor/internal/setting"
 )
 
 // maxFileSize bounds what is read: a configuration is written by hand or by a tool, never this large.
@@ -71,7 +73,7 @@ var (
 
 // plainTypes are the library's words for types in those of TOML.
 var plainTypes = map[string]string{
-	"slice": `a list, such as ["a", "b"]`, "string": "text in quotes", "integer": "a whole number", "int64": "a whole number",
+	"slice": `a list, such as ["a", "b"]`, "[]any": "a list", "string": "text in quotes", "integer": "a whole number", "int64": "a whole number",
 	"float": "a number", "float64": "a number with a point", "boolean": "true or false", "map": "a table", "map[string]any": "a table",
 }
 
@@ -94,6 +96,26 @@ func plainMismatch(key, text string) string {
 	return "want " + want + ", not " + got
 }
 
+// hints are for what is mostly meant where the library does not understand.
+var hints = []struct{ words, hint string }{
+	{"expected value but found", "text stands in quotes, and so do durations and sizes"},
+	{"expected a top-level item to end with a newline", "text stands in quotes, and so do durations and sizes"},
+	{"strings cannot contain newlines", "the closing quote is missing"},
+}
+
+func hinted(message string) string {
+	for _, h := range hints {
+		if strings.HasPrefix(message, h.words) {
+			return message + ": " + h.hint
+		}
+	}
+	return message
+}
+
+// openTable is what the library says of a table's name without its brackets' end, when it has read the line's end and counts
+// the line below.
+var openTable = regexp.MustCompile(`^expected .*table.* name.*, but got '\\n' instead$`)
+
 // decodeError rewrites the library's errors as `file:line: key: what`.
 func (d *Document) decodeError(err error) error {
 	if parse, ok := errors.AsType[toml.ParseError](err); ok {
@@ -101,10 +123,15 @@ func (d *Document) decodeError(err error) error {
 		if message == "" { // the library leaves it empty where an unmarshaler refused the value
 			message = strings.TrimPrefix(parse.Error(), "toml: ")
 		}
-		if d.mentions(parse.Position.Line, parse.LastKey) {
+		line := parse.Position.Line
+		if openTable.MatchString(message) {
+			line--
+		}
+		message = hinted(message)
+		if d.mentions(line, parse.LastKey) {
 			message = parse.LastKey + ": " + message
 		}
-		return fmt.Errorf("%s:%d: %s", d.name, parse.Position.Line, message)
+		return fmt.Errorf("%s:%d: %s", d.name, line, message)
 	}
 	message := strings.TrimPrefix(err.Error(), "toml: ")
 	if found := typeMismatch.FindStringSubmatch(message); found != nil {
@@ -177,10 +204,18 @@ func (d *Document) Where(path string) string { return fmt.Sprintf("%s:%d", d.nam
 func (d *Document) Line(path string) int { return d.line(parsePath(path)) }
 
 // Check notes a refusal of the key unless err is nil. path is dotted; an element of an array of tables is named by its
-// index: `sensor[2].key_files`. The refusals of all calls come back from Err.
+// index: `sensor[2].key_files`. Errors that name keys below path themselves (setting.KeyError), alone or joined, are noted as
+// refusals of these keys; with path "" theirs are from the top. The refusals of all calls come back from Err.
 func (d *Document) Check(path string, err error) {
-	if err != nil {
-		d.errs = append(d.errs, fmt.Errorf("%s: %s: %w", d.Where(path), path, err))
+	if err == nil {
+		return
+	}
+	for _, part := range setting.Parts(setting.In(path, err)) {
+		keyed, ok := errors.AsType[setting.KeyError](part)
+		if !ok {
+			keyed = setting.KeyError{Err: part}
+		}
+		d.errs = append(d.errs, fmt.Errorf("%s: %s: %w", d.Where(keyed.Key), keyed.Key, keyed.Err))
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -8,7 +9,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// step is one part of a key's path: a name and, in an array of tables, the element's index, -1 otherwise.
+// step is one part of a key's path: a name and, in an array of tables, the element's index, -1 otherwise and for any element.
 type step struct {
 	name  string
 	index int
@@ -66,11 +67,11 @@ func defined(tree map[string]any, path []step) bool {
 	}
 	switch v := value.(type) {
 	case []map[string]any:
-		index := max(path[0].index, 0)
-		if index >= len(v) {
-			return false
+		index := path[0].index
+		if index < 0 {
+			return len(path) == 1 || slices.ContainsFunc(v, func(element map[string]any) bool { return defined(element, path[1:]) })
 		}
-		return len(path) == 1 || defined(v[index], path[1:])
+		return index < len(v) && (len(path) == 1 || defined(v[index], path[1:]))
 	case map[string]any:
 		return len(path) == 1 || defined(v, path[1:])
 	default:

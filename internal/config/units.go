@@ -33,7 +33,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
 // Size is a number of octets written with its unit: "64MiB", "1472B", "2 GiB". Only the units of IEC 80000-13 are taken,
-// since MB means two things.
+// since MB means two things. 0 needs none, as with Duration.
 type Size int64
 
 var sizeUnits = []struct {
@@ -47,6 +47,10 @@ func (s Size) Int() int { return int(s) }
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Size) UnmarshalText(text []byte) error {
 	word := string(text)
+	if word == "0" {
+		*s = 0
+		return nil
+	}
 	for _, unit := range sizeUnits {
 		number, ok := strings.CutSuffix(word, unit.name)
 		if !ok {

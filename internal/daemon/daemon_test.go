@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -53,17 +54,16 @@ func TestMonitorNamesStalledBeats(t *testing.T) {
 
 // fake is a service whose life the test reads.
 type fake struct {
-	events  chan string
-	failed  chan error
-	hold    time.Duration
-	refuses error
+	events chan string
+	failed chan error
+	hold   time.Duration
 }
 
 func newFake() *fake { return &fake{events: make(chan string, 16), failed: make(chan error, 1)} }
 
 func (f *fake) Start(context.Context) error  { f.events <- "start"; return nil }
 func (f *fake) Failed() <-chan error         { return f.failed }
-func (f *fake) Reload(context.Context) error { f.events <- "reload"; return f.refuses }
+func (f *fake) Reload(context.Context) error { f.events <- "reload"; return nil }
 func (f *fake) Status() string               { return "all well" }
 func (f *fake) Stop(ctx context.Context) error {
 	defer func() { f.events <- "stop" }()
@@ -143,6 +143,45 @@ func TestRunTellsSystemd(t *testing.T) {
 	expect(t, s.events, "stop")
 	if err := <-result; err != nil {
 		t.Errorf("a clean stop gave %v", err)
+	}
+}
+
+// mended refuses the first reload alone.
+type mended struct {
+	*fake
+
+	reloads atomic.Int32
+}
+
+func (m *mended) Reload(context.Context) error {
+	if m.reloads.Add(1) == 1 {
+		return errors.New("a wrong line")
+	}
+	return nil
+}
+
+// systemctl reload sends a signal and knows no more: the status says that nothing was taken over, until something is.
+func TestStatusTellsOfARefusedReload(t *testing.T) {
+	heard := systemd(t)
+	s := &mended{fake: newFake()}
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- daemon.Run(ctx, s, options(daemon.NewMonitor(time.Minute, nil))) }()
+	expect(t, heard, "READY=1\nSTATUS=all well")
+	hangUp := func() {
+		if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, heard, "RELOADING=1")
+	}
+	hangUp()
+	expect(t, heard, "READY=1\nSTATUS=the last reload was refused, the log says why; all well")
+	expect(t, heard, "STATUS=the last reload was refused, the log says why; all well")
+	hangUp()
+	expect(t, heard, "READY=1\nSTATUS=all well")
+	cancel()
+	if err := <-result; err != nil {
+		t.Error(err)
 	}
 }
 

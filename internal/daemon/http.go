@@ -26,7 +26,7 @@ func NewPage(address string, metrics http.Handler, healthy func() error) (*Page,
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("http listen: %w", err)
+		return nil, err // it names the address
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/coreos/go-systemd/v22/journal"
@@ -36,6 +37,23 @@ func NewLogger(level, format string) (*slog.Logger, error) {
 	default:
 		return nil, fmt.Errorf("log format %q: want auto, text or json", format)
 	}
+}
+
+// WriteError writes text to out, the program's stderr. Where that goes to the journal each line carries the priority of an
+// error: `journalctl -p err` says why a service did not start.
+func WriteError(out io.Writer, text string) (int, error) {
+	if toJournal, err := journal.StderrIsJournalStream(); err == nil && toJournal {
+		text = prefixed(slog.LevelError, text)
+	}
+	return io.WriteString(out, text)
+}
+
+func prefixed(level slog.Level, text string) string {
+	var lines strings.Builder
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(&lines, "<%d>%s", priority(level), line)
+	}
+	return lines.String()
 }
 
 // journalHandler prefixes each line with its syslog priority, as sd-daemon(3) describes.

@@ -76,6 +76,7 @@ func loop(ctx context.Context, s Service, o Options, t turn) error {
 		ping = ticker.C
 	}
 	alive := liveness{monitor: o.Monitor, log: o.Log}
+	remark := "" // before the status
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,10 +88,10 @@ func loop(ctx context.Context, s Service, o Options, t turn) error {
 				o.Log.Info("stopping", "signal", sig.String())
 				return nil
 			}
-			reload(ctx, s, o.Log, t.notify)
+			remark = reload(ctx, s, o.Log, t.notify)
 		case <-status.C:
 			alive.look()
-			t.notify.status(s.Status())
+			t.notify.status(remark + s.Status())
 		case <-ping:
 			if alive.look() {
 				t.notify.watchdog()
@@ -99,14 +100,17 @@ func loop(ctx context.Context, s Service, o Options, t turn) error {
 	}
 }
 
-func reload(ctx context.Context, s Service, log *slog.Logger, n notifier) {
+// reload gives the remark that the status begins with until the next one: `systemctl reload` cannot tell that it was refused.
+func reload(ctx context.Context, s Service, log *slog.Logger, n notifier) (remark string) {
 	n.reloading()
 	if err := s.Reload(ctx); err != nil {
 		log.Error("reload refused, the running configuration stays in force", "err", err)
+		remark = "the last reload was refused, the log says why; "
 	} else {
 		log.Info("reloaded")
 	}
-	n.ready(s.Status())
+	n.ready(remark + s.Status())
+	return remark
 }
 
 // lastGrace is what Service.Stop gets to return after its bound, before the process ends without it.

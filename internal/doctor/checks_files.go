@@ -19,7 +19,7 @@ func checkKey(_ context.Context, p *patient) []Result {
 	file, err := p.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return []Result{problem("there is no such file").of(path).do("`(umask 077; flow-sensor keygen > %s)`, and give the key to the collector", path)}
+		return []Result{problem("there is no such file").of(path).do("`(umask 027; flow-sensor keygen > %[1]s; chgrp --reference=%[2]s %[1]s)`, and give the key to the collector", path, filepath.Dir(path))}
 	case errors.Is(err, fs.ErrPermission):
 		return []Result{skipped("this user may not look at it: run doctor as root").of(path)}
 	case err != nil:

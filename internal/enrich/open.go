@@ -1,10 +1,14 @@
 package enrich
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"flowsensor/internal/setting"
 )
 
 // Origins knows the origins of addresses.
@@ -13,7 +17,8 @@ type Origins struct {
 	interval           time.Duration
 }
 
-// Open reads the files that are configured, or says what is wrong with each.
+// Open reads the files that are configured, or says what is wrong with each, by a setting.KeyError: it names the file, and the line
+// where there are lines.
 func Open(c Config) (*Origins, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -24,14 +29,18 @@ func Open(c Config) (*Origins, error) {
 	o := &Origins{interval: c.Interval}
 	o.database.init(Database, c.Database, c.Log)
 	o.prefixes.init(Prefixes, c.Prefixes, c.Log)
-	var refused FileErrors
+	var refused []error
 	for _, s := range []*source{&o.database, &o.prefixes} {
-		if err := s.open(); err != nil {
-			refused = append(refused, &FileError{Source: s.kind, Err: err})
+		err := s.open()
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: put it there, or set \"\" to go without", err)
+		}
+		if err != nil {
+			refused = append(refused, setting.KeyError{Key: s.kind.String(), Err: err})
 		}
 	}
 	if refused != nil {
-		return nil, refused
+		return nil, errors.Join(refused...)
 	}
 	return o, nil
 }
@@ -49,26 +58,6 @@ const (
 var sourceNames = [Sources]string{"asn_database", "prefix_table"}
 
 func (s Source) String() string { return sourceNames[s] }
-
-// FileErrors are the files that Open refused.
-type FileErrors []*FileError
-
-func (e FileErrors) Error() string {
-	var lines []string
-	for _, err := range e {
-		lines = append(lines, err.Error())
-	}
-	return strings.Join(lines, "\n")
-}
-
-// FileError is a file that was refused.
-type FileError struct {
-	Source Source
-	Err    error // it names the file, and the line where there are lines
-}
-
-func (e *FileError) Error() string { return e.Source.String() + ": " + e.Err.Error() }
-func (e *FileError) Unwrap() error { return e.Err }
 
 // parsers make a table of a file's content; the name is for errors.
 var parsers = [Sources]func(name string, content []byte) (*table, error){parseDatabase, parsePrefixes}

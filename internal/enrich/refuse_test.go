@@ -14,6 +14,7 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 
 	"flowsensor/internal/enrich"
+	"flowsensor/internal/setting"
 )
 
 func refusal(t *testing.T, c enrich.Config) string {
@@ -23,8 +24,8 @@ func refusal(t *testing.T, c enrich.Config) string {
 	if err == nil {
 		return ""
 	}
-	if e, ok := errors.AsType[enrich.FileErrors](err); !ok || strings.Contains(err.Error(), "\n") || len(e) != 1 {
-		t.Errorf("%v is no FileErrors of one line", err)
+	if _, ok := errors.AsType[setting.KeyError](err); !ok || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v is no KeyError of one line", err)
 	}
 	return err.Error()
 }

@@ -247,10 +247,27 @@ func TestInspectKeyKnowsTheServicesGroup(t *testing.T) {
 	if _, err := enroll.InspectKey(s.KeyFiles[0]); err != nil {
 		t.Error(err)
 	}
-	if err := os.Chown(s.KeyFiles[0], 0, 12345); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := enroll.InspectKey(s.KeyFiles[0]); err == nil || !strings.Contains(err.Error(), "chgrp --reference="+f.Keys) {
-		t.Errorf("got %v", err)
+	const service = 12345
+	for name, c := range map[string]struct {
+		folder, uid, gid int
+		mode             os.FileMode
+		want             string
+	}{
+		"the folder's group": {service, 0, service, 0o640, ""},
+		"another group":      {service, 0, 0, 0o640, "chgrp --reference=" + f.Keys},
+		"made by root":       {service, 0, 0, 0o600, "chgrp --reference=" + f.Keys},
+		"not for the group":  {service, 0, service, 0o600, "mode 0600 keeps it from the service's group: chmod 0640 "},
+		"the service's own":  {service, service, 0, 0o600, ""},
+		"all root's":         {0, 0, 0, 0o600, ""},
+		"given away":         {0, 0, service, 0o640, "chgrp --reference=" + f.Keys},
+	} {
+		err := errors.Join(os.Chown(f.Keys, 0, c.folder), os.Chown(s.KeyFiles[0], c.uid, c.gid), os.Chmod(s.KeyFiles[0], c.mode))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = enroll.InspectKey(s.KeyFiles[0])
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
 	}
 }

@@ -59,23 +59,29 @@ func place(path, text string, mode fs.FileMode, settle func(tmp string) error) e
 
 // dress gives a file the owner and group of its folder, and its mode: the packages make the folder of keys root:flow-collector.
 func dress(path string, mode fs.FileMode) error {
-	uid, gid, err := owner(filepath.Dir(path))
+	folder, err := stat(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	if err := os.Chown(path, uid, gid); err != nil {
+	if err := os.Chown(path, folder.uid, folder.gid); err != nil {
 		return fmt.Errorf("%w (as root it would work)", err)
 	}
 	return os.Chmod(path, mode)
 }
 
-func owner(path string) (uid, gid int, err error) {
+// status is whose a file is, and who may do what with it.
+type status struct {
+	uid, gid int
+	mode     fs.FileMode // the permission bits
+}
+
+func stat(path string) (status, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return 0, 0, err
+		return status{}, err
 	}
 	st := info.Sys().(*syscall.Stat_t)
-	return int(st.Uid), int(st.Gid), nil
+	return status{uid: int(st.Uid), gid: int(st.Gid), mode: info.Mode().Perm()}, nil
 }
 
 // makeDir makes a folder that may be missing, with this mode whatever the umask says.

@@ -234,7 +234,7 @@ func bodyLimit(datagram, idLen int) int {
 	return seal.MaxPlaintext(datagram, idLen) - wire.HeaderLen(idLen)
 }
 
-// LeastDatagram is the least Config.MaxDatagram for a sensor of that id: whatever its length is, it stands in each datagram.
+// LeastDatagram is the smallest Config.MaxDatagram for a sensor of that id: over IPv6 too any record fits in.
 func LeastDatagram(id string) int { return leastDatagram(len(id)) + familyDifference }
 
 // leastDatagram is the shortest datagram that any record fits in.

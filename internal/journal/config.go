@@ -1,11 +1,12 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
+
+	"flowsensor/internal/setting"
 )
 
 // Config says where the journal is and how it is used. The zero value is not usable: start from DefaultConfig.
@@ -70,25 +71,25 @@ const (
 	maxGroupBytes = 512 << 10 // below the usual 1 MiB of a NATS server's max_payload
 )
 
-// Validate names the first value that cannot work.
+// Validate names the first value that cannot work, by a setting.KeyError.
 func (c Config) Validate() error {
 	switch {
 	case c.Dir == "":
-		return errors.New("directory must name a folder")
+		return setting.Errorf("directory", "must name a directory")
 	case c.MaxSize < minSize:
-		return fmt.Errorf("max_size is %d bytes, must be at least 1 MiB", c.MaxSize)
+		return setting.Errorf("max_size", "%d octets: want 1 MiB or more", c.MaxSize)
 	case c.MinFree < minSize:
-		return fmt.Errorf("min_free is %d bytes, must be at least 1 MiB", c.MinFree)
+		return setting.Errorf("min_free", "%d octets: want 1 MiB or more", c.MinFree)
 	case c.Replicas < 1 || c.Replicas > 5:
-		return fmt.Errorf("replicas is %d, must be 1 to 5", c.Replicas)
+		return setting.Errorf("replicas", "%d: want 1 to 5", c.Replicas)
 	case c.Shards < 1 || c.Shards > MaxShards:
-		return fmt.Errorf("shards is %d, must be 1 to %d", c.Shards, MaxShards)
+		return setting.Errorf("shards", "%d: want 1 to %d", c.Shards, MaxShards)
 	case c.GroupBytes < 1 || c.GroupBytes > maxGroupBytes:
-		return fmt.Errorf("group_size is %d bytes, must be 1 to %d", c.GroupBytes, maxGroupBytes)
+		return setting.Errorf("group_size", "%d octets: want 1 to %d", c.GroupBytes, maxGroupBytes)
 	case c.GroupAge < 0 || c.GroupAge > time.Minute:
-		return fmt.Errorf("group_age is %s, must be 0 to 1m", c.GroupAge)
+		return setting.Errorf("group_age", "%s: want 0s to 1m", c.GroupAge)
 	case c.Queue/c.Shards < c.GroupBytes+maxEntry:
-		return fmt.Errorf("queue is %d bytes, must be at least %d for each shard", c.Queue, c.GroupBytes+maxEntry)
+		return setting.Errorf("queue", "%d octets: want %d or more for each shard", c.Queue, c.GroupBytes+maxEntry)
 	case c.InFlight < 1:
 		return fmt.Errorf("records in flight is %d, must be positive", c.InFlight)
 	case c.Window != 0 && (c.Window < 100*time.Millisecond || c.Window > time.Minute):
@@ -96,7 +97,7 @@ func (c Config) Validate() error {
 	case c.Windows < 0 || c.Windows > 360:
 		return fmt.Errorf("windows acknowledged together are %d, must be 0 to 360", c.Windows)
 	case c.LeaseTTL < 100*time.Millisecond || c.LeaseTTL > time.Minute:
-		return fmt.Errorf("lease is %s, must be 100ms to 1m", c.LeaseTTL)
+		return setting.Errorf("lease", "%s: want 100ms to 1m", c.LeaseTTL)
 	case c.AckWait < 100*time.Millisecond || c.AckWait > time.Hour:
 		return fmt.Errorf("wait for acknowledgement is %s, must be 100ms to 1h", c.AckWait)
 	}
@@ -106,22 +107,22 @@ func (c Config) Validate() error {
 func (c Config) validateURL() error {
 	if c.URL == "" {
 		if c.CredentialsFile != "" || c.TLS != (TLS{}) {
-			return errors.New("credentials and certificates are for an external cluster: they need journal.url")
+			return setting.Errorf("url", "credentials and certificates are for an external cluster: name it here, or take them out")
 		}
 		return nil
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		return errors.New("cert_file and cert_key_file go together")
+		return setting.Errorf("cert_file", "cert_file and cert_key_file go together")
 	}
 	for text := range strings.SplitSeq(c.URL, ",") {
 		u, err := url.Parse(strings.TrimSpace(text))
 		switch {
 		case err != nil:
-			return errors.New(`url cannot be read: want such as "nats://10.0.0.1:4222" or "tls://..."`) // its text may hold a password
+			return setting.Errorf("url", `cannot be read: want such as "nats://10.0.0.1:4222" or "tls://..."`) // its text may hold a password
 		case u.User != nil:
-			return errors.New("url holds a user or a password: put them into a file and name it in credentials_file")
+			return setting.Errorf("url", "holds a user or a password: put them into a file and name it in credentials_file")
 		case u.Scheme != "nats" && u.Scheme != "tls" && u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "":
-			return fmt.Errorf(`url %q: want such as "nats://10.0.0.1:4222,nats://10.0.0.2:4222" or "tls://..."`, text)
+			return setting.Errorf("url", `%q: want such as "nats://10.0.0.1:4222,nats://10.0.0.2:4222" or "tls://..."`, text)
 		}
 	}
 	return nil

@@ -68,7 +68,7 @@ func TestCredentialsFile(t *testing.T) {
 func TestDirectoryInUse(t *testing.T) {
 	c := config(t)
 	j := open(t, c)
-	if _, err := journal.Open(c, logger(t)); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := journal.Open(c, logger(t)); err == nil || !strings.Contains(err.Error(), "in use by another running collector") {
 		t.Errorf("opened twice: %v", err)
 	}
 	closeJournal(t, j)

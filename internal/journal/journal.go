@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"flowsensor/internal/setting"
 )
 
 // Names in JetStream.
@@ -140,20 +142,49 @@ func (c *Config) options(log *slog.Logger) ([]nats.Option, error) {
 	if c.CredentialsFile != "" {
 		info, err := os.Stat(c.CredentialsFile)
 		if err != nil {
-			return nil, err
+			return nil, setting.KeyError{Key: "credentials_file", Err: err}
 		}
 		if info.Mode().Perm()&0o007 != 0 {
-			return nil, fmt.Errorf("%s can be used by every user of this machine: chmod o-rwx", c.CredentialsFile)
+			return nil, setting.Errorf("credentials_file", "%s can be used by every user of this machine: chmod o-rwx", c.CredentialsFile)
 		}
 		options = append(options, nats.UserCredentials(c.CredentialsFile))
 	}
 	if c.TLS.CAFile != "" {
-		options = append(options, nats.RootCAs(c.TLS.CAFile))
+		options = append(options, ofKey("ca_file", nats.RootCAs(c.TLS.CAFile)))
 	}
 	if c.TLS.CertFile != "" {
-		options = append(options, nats.ClientCert(c.TLS.CertFile, c.TLS.KeyFile))
+		options = append(options, ofKey("cert_file", nats.ClientCert(c.TLS.CertFile, c.TLS.KeyFile)))
 	}
 	return options, nil
+}
+
+// ofKey has an option that refuses its file say so by the key that names it.
+func ofKey(key string, option nats.Option) nats.Option {
+	return func(o *nats.Options) error {
+		if err := option(o); err != nil {
+			return setting.KeyError{Key: key, Err: err}
+		}
+		return nil
+	}
+}
+
+// CheckFiles reads the files of secrets and certificates, and names the first that cannot be used, by a setting.KeyError. c is
+// one that Validate has no word against.
+func (c Config) CheckFiles() error {
+	if c.URL == "" {
+		return nil
+	}
+	options, err := c.options(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	var taken nats.Options
+	for _, option := range options {
+		if err := option(&taken); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tend prepares JetStream where that is still to do, reads depth and age, and starts the embedded server again when it is

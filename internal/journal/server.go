@@ -72,7 +72,10 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("%s is another process's journal: %w", dir, err)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errors.New("in use by another running collector: give each its own")
+		}
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return f, nil
 }

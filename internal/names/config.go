@@ -1,8 +1,9 @@
 package names
 
 import (
-	"fmt"
 	"time"
+
+	"flowsensor/internal/setting"
 )
 
 // Limits of Config.
@@ -27,15 +28,15 @@ func DefaultConfig() Config {
 	return Config{MaxEntries: 1 << 18, MaxPerClient: 1 << 12, Grace: 15 * time.Minute}
 }
 
-// Validate says what is wrong with c.
+// Validate names the first value that cannot work, by a setting.KeyError.
 func (c Config) Validate() error {
 	switch {
 	case c.MaxEntries < MinEntries || c.MaxEntries > MaxEntries:
-		return fmt.Errorf("max_entries: %d, want %d to %d", c.MaxEntries, MinEntries, MaxEntries)
+		return setting.Errorf("max_entries", "%d: want %d to %d", c.MaxEntries, MinEntries, MaxEntries)
 	case c.MaxPerClient < 1 || c.MaxPerClient > c.MaxEntries:
-		return fmt.Errorf("max_per_client: %d, want 1 to max_entries (%d)", c.MaxPerClient, c.MaxEntries)
+		return setting.Errorf("max_per_client", "%d: want 1 to max_entries (%d)", c.MaxPerClient, c.MaxEntries)
 	case c.Grace < 0 || c.Grace > maxGrace:
-		return fmt.Errorf("grace: %s, want 0s to %s", c.Grace, maxGrace)
+		return setting.Errorf("grace", "%s: want 0s to %s", c.Grace, maxGrace)
 	default:
 		return nil
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowsensor/internal/setting"
 )
 
 // Config says which measurements are made, and how. The zero value is not usable: start from DefaultConfig.
@@ -99,23 +101,23 @@ func ParseTags(names []string, may Tags) (Tags, error) {
 	return set, nil
 }
 
-// Validate names the first value that cannot work.
+// Validate names the first value that cannot work, by a setting.KeyError, where there is a key for it.
 func (c Config) Validate() error {
 	switch {
 	case c.Window < 100*time.Millisecond || c.Window > time.Minute:
 		return fmt.Errorf("window is %s, must be 100ms to 1m", c.Window)
 	case c.Traffic.Interval != 0 && (c.Traffic.MaxKeys < 1 || c.Traffic.MaxKeys > maxRows):
-		return fmt.Errorf("traffic: %d keys, must be 1 to %d", c.Traffic.MaxKeys, maxRows)
+		return setting.Errorf("traffic.max_keys", "%d: want 1 to %d", c.Traffic.MaxKeys, maxRows)
 	case c.Conversation.Interval != 0 && (c.Conversation.Top < 1 || c.Conversation.Top > maxRows):
-		return fmt.Errorf("conversation: top %d, must be 1 to %d", c.Conversation.Top, maxRows)
+		return setting.Errorf("conversation.top", "%d: want 1 to %d", c.Conversation.Top, maxRows)
 	case c.Activities.MaxKeys < 0 || c.Activities.MaxKeys > maxRows:
-		return fmt.Errorf("activities: %d keys, must be 0 to %d", c.Activities.MaxKeys, maxRows)
+		return setting.Errorf("activities.max_keys", "%d: want 0 to %d", c.Activities.MaxKeys, maxRows)
 	case c.Traffic.Tags&^TrafficTags != 0 || c.Conversation.Tags&^ConversationTags != 0:
 		return fmt.Errorf("tags that the measurement does not have")
 	}
 	for name, interval := range map[string]time.Duration{"traffic": c.Traffic.Interval, "conversation": c.Conversation.Interval} {
 		if interval != 0 && (interval < minInterval || interval > maxInterval || interval%time.Second != 0) {
-			return fmt.Errorf("%s: interval is %s, must be whole seconds from %s to %s", name, interval, minInterval, maxInterval)
+			return setting.Errorf(name+".interval", "%s: want whole seconds from %s to %s", interval, minInterval, maxInterval)
 		}
 	}
 	return nil

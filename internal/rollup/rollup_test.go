@@ -135,13 +135,13 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, spoil := range map[string]func(*rollup.Config){
-		"window":                func(c *rollup.Config) { c.Window = 0 },
-		"traffic: 0 keys":       func(c *rollup.Config) { c.Traffic.MaxKeys = 0 },
-		"conversation: top 0":   func(c *rollup.Config) { c.Conversation.Top = 0 },
-		"activities: -1":        func(c *rollup.Config) { c.Activities.MaxKeys = -1 },
-		"traffic: interval":     func(c *rollup.Config) { c.Traffic.Interval = 1500 * time.Millisecond },
-		"conversation: interva": func(c *rollup.Config) { c.Conversation.Interval = 2 * time.Hour },
-		"tags":                  func(c *rollup.Config) { c.Conversation.Tags = rollup.TagIface },
+		"window":                    func(c *rollup.Config) { c.Window = 0 },
+		"traffic.max_keys: 0":       func(c *rollup.Config) { c.Traffic.MaxKeys = 0 },
+		"conversation.top: 0":       func(c *rollup.Config) { c.Conversation.Top = 0 },
+		"activities.max_keys: -1":   func(c *rollup.Config) { c.Activities.MaxKeys = -1 },
+		"traffic.interval: 1.5s":    func(c *rollup.Config) { c.Traffic.Interval = 1500 * time.Millisecond },
+		"conversation.interval: 2h": func(c *rollup.Config) { c.Conversation.Interval = 2 * time.Hour },
+		"tags":                      func(c *rollup.Config) { c.Conversation.Tags = rollup.TagIface },
 	} {
 		c := config()
 		spoil(&c)

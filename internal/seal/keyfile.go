@@ -12,7 +12,7 @@ import (
 // maxKeyFile is generous: a key is 44 characters and a newline.
 const maxKeyFile = 1024
 
-const remedy = "chmod 0640, with the service's group"
+const remedy = "chmod 0640, and chgrp to the service's group"
 
 // ErrKeyFile says that a key file is refused for what it is, before its content counts.
 var ErrKeyFile = errors.New("key file refused")
@@ -24,7 +24,7 @@ func LoadKeyFile(path string) (Key, error) {
 	// Not blocking: opening a FIFO would wait for its writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		return Key{}, fmt.Errorf("key file: %w: %s", err, remedy)
+		return Key{}, fmt.Errorf("key file: %w: %s; who is not the service needs root", err, remedy)
 	}
 	if err != nil {
 		return Key{}, fmt.Errorf("key file: %w", err)

@@ -47,7 +47,7 @@ func Enroll(path string, out io.Writer) error {
 func loadKey(path string) (seal.Key, error) {
 	key, err := seal.LoadKeyFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: make one: (umask 077; flow-sensor keygen > %s)", err, path)
+		err = fmt.Errorf("%[1]w: make one: (umask 027; flow-sensor keygen > %[2]s; chgrp --reference=%[3]s %[2]s)", err, path, filepath.Dir(path))
 	}
 	return key, err
 }

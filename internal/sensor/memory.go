@@ -1,10 +1,9 @@
 package sensor
 
 import (
-	"fmt"
-
 	"flowsensor/internal/capture"
 	"flowsensor/internal/export"
+	"flowsensor/internal/setting"
 )
 
 // What the tables and the queue to the sender may take: one part in tableShare of the memory that is available, at flowOctets
@@ -28,11 +27,11 @@ func (c *Config) Memory() (rings, tables uint64) {
 // only show under load.
 func (c *Config) checkMemory() error {
 	if err := capture.CheckMemory(c.captures(nil)...); err != nil {
-		return err
+		return setting.In("capture", err)
 	}
 	workers := max(c.workers(), 1)
 	if share := c.Flows.MaxFlows / workers; share < leastFlows {
-		return configError(fmt.Errorf("flows.max_flows: %d for %d workers leaves %d each, want at least %d", c.Flows.MaxFlows, workers, share, leastFlows))
+		return configError(setting.Errorf("flows.max_flows", "%d for %d workers leaves %d each, want at least %d", c.Flows.MaxFlows, workers, share, leastFlows))
 	}
 	available, err := capture.AvailableMemory()
 	if err != nil {
@@ -40,7 +39,7 @@ func (c *Config) checkMemory() error {
 	}
 	_, need := c.Memory()
 	if limit := available / tableShare; need > limit {
-		return fmt.Errorf("flows.max_flows: the tables take %d MiB when full, with the queue to the sender, more than half of the available memory (%d of %d MiB): "+
+		return setting.Errorf("flows.max_flows", "the tables take %d MiB when full, with the queue to the sender, more than half of the available memory (%d of %d MiB): "+
 			"make max_flows or export.queue smaller", need>>20, limit>>20, available>>20)
 	}
 	return nil

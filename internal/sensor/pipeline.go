@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 
 	"flowsensor/internal/capture"
+	"flowsensor/internal/daemon"
 	"flowsensor/internal/dnsmsg"
 	"flowsensor/internal/export"
 	"flowsensor/internal/flowtable"
 	"flowsensor/internal/packet"
 	"flowsensor/internal/route"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 )
 
 // pipeline is the sensor's parts, wired: ring -> decoder -> table -> batcher (one worker each) -> sender.
@@ -39,7 +43,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 		return nil, err
 	}
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("state_dir: %w", err)
+		return nil, setting.KeyError{Key: "state_dir", Err: daemon.Writable(err)}
 	}
 	if p.sender, err = newSender(c, export.InStateDir, p.moved, log); err != nil {
 		return nil, err
@@ -52,10 +56,12 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 	}
 	for n, cc := range c.captures(exclude) {
 		tap, err := capture.Open(ctx, cc, log)
-		if errors.Is(err, capture.ErrFilter) {
-			return nil, configError(err)
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, capture.ErrFilter):
+			return nil, configError(setting.KeyError{Key: c.filterKey(n), Err: err})
+		case errors.Is(err, capture.ErrNoInterface):
+			return nil, setting.KeyError{Key: c.nameKey(n), Err: err}
+		case err != nil:
 			return nil, err
 		}
 		p.taps = append(p.taps, tap)
@@ -104,6 +110,10 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 	sender, err := export.NewSender(ec, log)
 	if errors.Is(err, export.ErrFormat) {
 		return nil, configError(err) // another start would find the same
+	}
+	// The directory itself, what is in it, or what it would be made in.
+	if at, ok := errors.AsType[*fs.PathError](err); ok && ec.SpoolDir != "" && (strings.HasPrefix(at.Path, ec.SpoolDir) || strings.HasPrefix(ec.SpoolDir, at.Path)) {
+		return nil, setting.KeyError{Key: "export.spool_dir", Err: daemon.Writable(err)}
 	}
 	return sender, err
 }

@@ -16,7 +16,9 @@ import (
 	"flowsensor/internal/capture"
 	"flowsensor/internal/config"
 	"flowsensor/internal/daemon"
+	"flowsensor/internal/enroll"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 )
 
 // Run is `flow-sensor run`: the daemon, until it is told to stop.
@@ -45,10 +47,18 @@ func Check(ctx context.Context, path string, out io.Writer) error {
 	if err != nil {
 		return configError(err)
 	}
-	if err := errors.Join(c.checkState(), c.checkCapture(ctx)); err != nil {
-		return err
+	if err := errors.Join(c.checkKey(), c.checkState(), c.checkCapture(ctx)); err != nil {
+		return config.Locate(path, err)
 	}
 	return config.Write(out, c)
+}
+
+// checkKey asks whether the service can read the key too.
+func (c *Config) checkKey() error {
+	if _, err := enroll.InspectKey(c.Export.KeyFile); err != nil {
+		return configError(setting.KeyError{Key: "export.key_file", Err: err})
+	}
+	return nil
 }
 
 // checkState asks whether the state directory is there or can be made. It makes nothing.
@@ -61,9 +71,9 @@ func (c *Config) checkState() error {
 			dir = filepath.Dir(dir)
 			continue
 		case err != nil:
-			return fmt.Errorf("state_dir: %w", err)
+			return setting.KeyError{Key: "state_dir", Err: err}
 		case !info.IsDir():
-			return fmt.Errorf("state_dir: %s is not a directory", dir)
+			return setting.Errorf("state_dir", "%s is not a directory", dir)
 		}
 		return nil
 	}
@@ -76,23 +86,33 @@ func (c *Config) checkCapture(ctx context.Context) error {
 		return err
 	}
 	errs := []error{c.checkMemory()}
-	for _, cc := range c.captures(nil) {
+	for n, cc := range c.captures(nil) {
 		i := slices.IndexFunc(all, func(in capture.Interface) bool { return in.Name == cc.Interface })
 		switch {
 		case i < 0:
-			errs = append(errs, fmt.Errorf("interface %s: there is none of that name (`flow-sensor interfaces` lists them)", cc.Interface))
+			errs = append(errs, setting.Errorf(c.nameKey(n), "%s: there is no such interface (`flow-sensor interfaces` lists them)", cc.Interface))
 			continue
 		case all[i].Refusal != nil:
-			errs = append(errs, fmt.Errorf("interface %s: %w", cc.Interface, all[i].Refusal))
+			errs = append(errs, setting.Errorf(c.nameKey(n), "%s: %w", cc.Interface, all[i].Refusal))
 			continue
 		}
 		if cc.Filter != "" {
 			if _, err := capture.NewFileFilter(ctx, cc.Filter, all[i].LinkType); err != nil {
-				errs = append(errs, configError(fmt.Errorf("interface %s: %w", cc.Interface, err)))
+				errs = append(errs, configError(setting.KeyError{Key: c.filterKey(n), Err: err}))
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// nameKey and filterKey are the keys of what the capture of the nth interface goes by.
+func (c *Config) nameKey(n int) string { return fmt.Sprintf("interface[%d].name", n) }
+
+func (c *Config) filterKey(n int) string {
+	if c.Interfaces[n].Filter == "" {
+		return "capture.filter"
+	}
+	return fmt.Sprintf("interface[%d].filter", n)
 }
 
 func configError(err error) error { return daemon.ConfigError{Err: err} }

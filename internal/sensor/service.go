@@ -13,6 +13,7 @@ import (
 	"flowsensor/internal/export"
 	"flowsensor/internal/metrics"
 	"flowsensor/internal/seal"
+	"flowsensor/internal/setting"
 )
 
 // Times of the daemon's life.
@@ -55,11 +56,11 @@ func NewService(path string, c Config, monitor *daemon.Monitor, log *slog.Logger
 func (s *Service) Start(ctx context.Context) error {
 	p, err := newPipeline(ctx, s.config, s.log)
 	if err != nil {
-		return err
+		return config.Locate(s.path, err)
 	}
 	s.pipeline = p
 	if s.page, err = daemon.NewPage(s.config.HTTP.Listen, s.metricsHandler(), s.monitor.Healthy); err != nil {
-		return errors.Join(err, p.close())
+		return errors.Join(config.Locate(s.path, setting.KeyError{Key: "http.listen", Err: err}), p.close())
 	}
 	life := context.WithoutCancel(ctx) // an end comes by Stop, in order
 	sending, stopSender := context.WithCancel(life)

@@ -2,7 +2,9 @@ package sensor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -121,5 +123,60 @@ func TestServiceStartIsAllOrNothing(t *testing.T) {
 	}
 	if now := descriptors(t); now != before {
 		t.Errorf("%d descriptors open, were %d", now, before)
+	}
+}
+
+// What only the start can find is refused with file and line too, and with the exit status that fits.
+func TestServiceStartNamesTheLine(t *testing.T) {
+	testnet.RequireRoot(t)
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }()
+	for want, c := range map[string]struct {
+		old, line string
+		status    int
+	}{
+		":4: interface[0].name: interface nosuch0: no such":                {`"lo"`, `"nosuch0"`, daemon.ExitFailure},
+		":5: interface[0].filter: filter expression refused: ":             {`"lo"`, "\"lo\"\nfilter = \"prot 23\"", daemon.ExitConfig},
+		":7: capture.filter: filter expression refused: ":                  {"workers = 2", "filter = \"prot 23\"", daemon.ExitConfig},
+		":13: export.spool_dir: export: spool directory: mkdir /proc/none": {`[http]`, "spool_dir = \"/proc/none\"\n[http]", daemon.ExitFailure},
+		":14: http.listen: listen tcp 127.0.0.1:":                          {`listen = ""`, fmt.Sprintf("listen = %q", busy.Addr()), daemon.ExitFailure},
+	} {
+		path, _ := configured(t, "lo")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.Replace(string(text), c.old, c.line, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		config, err := sensor.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = sensor.NewService(path, config, daemon.NewMonitor(time.Minute, nil), slog.New(slog.DiscardHandler)).Start(t.Context())
+		if err == nil || !strings.HasPrefix(err.Error(), path+want) || daemon.ExitCode(err) != c.status {
+			t.Errorf("got %v, exit status %d\nwant %s and %d", err, daemon.ExitCode(err), want, c.status)
+		}
+	}
+}
+
+// A key that root can read and the service cannot passes no check: the start would refuse it.
+func TestCheckWantsTheKeyReadableForTheService(t *testing.T) {
+	testnet.RequireRoot(t)
+	path, c := configured(t, "lo")
+	if err := sensor.Check(t.Context(), path, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	const service = 12345
+	if err := errors.Join(os.Chown(filepath.Dir(path), 0, service), os.Chmod(filepath.Dir(path), 0o750)); err != nil {
+		t.Fatal(err)
+	}
+	err := sensor.Check(t.Context(), path, io.Discard)
+	if want := path + ":12: export.key_file: key file " + c.Export.KeyFile + ": its group is not that"; err == nil || !strings.HasPrefix(err.Error(), want) ||
+		daemon.ExitCode(err) != daemon.ExitConfig {
+		t.Errorf("got %v\nwant %s", err, want)
 	}
 }

@@ -38,11 +38,20 @@ func (c *Config) validate(doc *config.Document) {
 	c.Capture.validate(doc)
 	c.Flows.validate(doc)
 	c.DNS.validate(doc)
-	c.Export.validate(doc, c.ID)
+	c.Export.validate(doc)
+	c.validateDatagram(doc)
 	if c.HTTP.Listen != "" {
 		doc.Check("http.listen", config.HostPort(c.HTTP.Listen))
 	}
 	doc.Check("status.socket", status.ValidSocket(c.Status.Socket))
+	if doc.Err() == nil { // what else the capture itself refuses, such as blocks smaller than this machine's pages
+		for _, cc := range c.captures(nil) {
+			if err := cc.Validate(); err != nil {
+				doc.Check("capture", err)
+				break // the same for all of them
+			}
+		}
+	}
 	doc.Check("log.level", config.OneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	doc.Check("log.format", config.OneOf(c.Log.Format, "auto", "text", "json"))
 }
@@ -58,7 +67,8 @@ func (c *Config) validateSending(doc *config.Document) {
 	doc.Check("id", seal.ValidID(c.ID))
 	c.Flows.validate(doc)
 	c.DNS.validate(doc)
-	c.Export.validate(doc, c.ID)
+	c.Export.validate(doc)
+	c.validateDatagram(doc)
 	c.validateKey(doc)
 }
 
@@ -153,7 +163,7 @@ func (c *FlowsConfig) overridden() error {
 	return errors.Join(errs...)
 }
 
-func (c *ExportConfig) validate(doc *config.Document, id string) {
+func (c *ExportConfig) validate(doc *config.Document) {
 	for _, collector := range c.Collector {
 		doc.Check("export.collector", config.HostPort(collector))
 	}
@@ -167,10 +177,17 @@ func (c *ExportConfig) validate(doc *config.Document, id string) {
 		doc.Checkf("export.spool_size", "%s: want 0 for none, or 1MiB to 1TiB", c.SpoolSize)
 	}
 	c.validateKeyFile(doc)
-	doc.Check("export.max_datagram", config.Between(c.MaxDatagram, export.LeastDatagram(id), maxDatagram))
 	doc.Check("export.flush_interval", config.DurationBetween(c.FlushInterval, 10*time.Millisecond, time.Minute))
 	doc.Check("export.report_interval", config.DurationBetween(c.ReportInterval, 100*time.Millisecond, time.Hour))
 	doc.Check("export.queue", config.Between(c.Queue, 1, 1<<16))
+}
+
+// validateDatagram wants datagrams that hold any record: how long these are depends on the id.
+func (c *Config) validateDatagram(doc *config.Document) {
+	if seal.ValidID(c.ID) != nil {
+		return // which was refused already
+	}
+	doc.Check("export.max_datagram", config.Between(c.Export.MaxDatagram, export.LeastDatagram(c.ID), maxDatagram))
 }
 
 func (c *ExportConfig) validateKeyFile(doc *config.Document) {

@@ -1,8 +1,9 @@
 package store
 
 import (
-	"fmt"
 	"time"
+
+	"flowsensor/internal/setting"
 )
 
 // Config bounds the pool. The zero value is not usable: start from DefaultConfig.
@@ -33,39 +34,23 @@ func DefaultConfig() Config {
 	}
 }
 
-// KeyError is an error of a configuration, of the key that the collector's file has for the value.
-type KeyError struct {
-	Key string
-	Err error
-}
-
-func (e KeyError) Error() string { return e.Err.Error() }
-
-// Unwrap gives the cause.
-func (e KeyError) Unwrap() error { return e.Err }
-
-// KeyErrorf makes a KeyError.
-func KeyErrorf(key, format string, args ...any) error {
-	return KeyError{Key: key, Err: fmt.Errorf(format, args...)}
-}
-
-// Validate names the first value that cannot work, by a KeyError.
+// Validate names the first value that cannot work, by a setting.KeyError.
 func (c Config) Validate() error {
 	switch {
 	case c.Writers < 1 || c.Writers > 256:
-		return KeyErrorf("writers", "writers is %d, must be 1 to 256", c.Writers)
+		return setting.Errorf("writers", "%d: want 1 to 256", c.Writers)
 	case c.Lines < 1 || c.Lines > 1_000_000:
-		return KeyErrorf("lines", "lines is %d, must be 1 to 1000000", c.Lines)
+		return setting.Errorf("lines", "%d: want 1 to 1000000", c.Lines)
 	case c.Bytes < 1024 || c.Bytes > 256<<20:
-		return KeyErrorf("size", "bytes is %d, must be 1 KiB to 256 MiB", c.Bytes)
+		return setting.Errorf("size", "%d octets: want 1 KiB to 256 MiB", c.Bytes)
 	case c.Queue < c.Lines || c.Queue > 100_000_000:
-		return KeyErrorf("queue", "queue is %d records, must be %d (one chunk) to 100000000", c.Queue, c.Lines)
+		return setting.Errorf("queue", "%d records: want %d (lines, for one request) to 100000000", c.Queue, c.Lines)
 	case c.Age < time.Millisecond || c.Age > time.Hour:
-		return KeyErrorf("age", "age is %s, must be 1ms to 1h", c.Age)
+		return setting.Errorf("age", "%s: want 1ms to 1h", c.Age)
 	case c.RetryInitial < time.Millisecond || c.RetryInitial > time.Hour:
-		return KeyErrorf("retry_first", "retry pauses begin with %s, must be 1ms to 1h", c.RetryInitial)
+		return setting.Errorf("retry_first", "%s: want 1ms to 1h", c.RetryInitial)
 	case c.RetryMax < c.RetryInitial || c.RetryMax > time.Hour:
-		return KeyErrorf("retry_longest", "retry pauses are %s to %s, must be 1ms to 1h and ascending", c.RetryInitial, c.RetryMax)
+		return setting.Errorf("retry_longest", "%s: want retry_first (%s) to 1h", c.RetryMax, c.RetryInitial)
 	}
 	return nil
 }

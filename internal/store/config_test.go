@@ -13,12 +13,12 @@ func TestConfigValidate(t *testing.T) {
 		t.Error("the defaults:", err)
 	}
 	for names, spoil := range map[string]func(*store.Config){
-		"writers":      func(c *store.Config) { c.Writers = 0 },
-		"queue":        func(c *store.Config) { c.Queue = c.Lines - 1 },
-		"lines":        func(c *store.Config) { c.Lines = -1 },
-		"bytes":        func(c *store.Config) { c.Bytes = 10 },
-		"age":          func(c *store.Config) { c.Age = 0 },
-		"retry pauses": func(c *store.Config) { c.RetryMax = c.RetryInitial / 2 },
+		"writers":       func(c *store.Config) { c.Writers = 0 },
+		"queue":         func(c *store.Config) { c.Queue = c.Lines - 1 },
+		"lines":         func(c *store.Config) { c.Lines = -1 },
+		"size":          func(c *store.Config) { c.Bytes = 10 },
+		"age":           func(c *store.Config) { c.Age = 0 },
+		"retry_longest": func(c *store.Config) { c.RetryMax = c.RetryInitial / 2 },
 	} {
 		c := store.DefaultConfig()
 		spoil(&c)

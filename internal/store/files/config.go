@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"flowsensor/internal/store"
+	"flowsensor/internal/setting"
 )
 
 // Compression is what becomes of a complete file.
@@ -37,21 +37,21 @@ func DefaultConfig() Config {
 	return Config{MaxSize: 64 << 20, MaxAge: time.Hour, MaxTotal: 10 << 30, Database: "flows"}
 }
 
-// Validate names the first value that cannot work, by a store.KeyError.
+// Validate names the first value that cannot work, by a setting.KeyError.
 func (c Config) Validate() error {
 	switch {
 	case c.Dir == "":
-		return store.KeyErrorf("directory", "no directory given")
+		return setting.Errorf("directory", "must name a directory")
 	case c.MaxSize < 4096:
-		return store.KeyErrorf("max_size", "file size is %d bytes, must be at least 4 KiB", c.MaxSize)
+		return setting.Errorf("max_size", "%d octets: want 4 KiB or more", c.MaxSize)
 	case c.MaxAge < time.Second:
-		return store.KeyErrorf("max_age", "file age is %s, must be at least 1s", c.MaxAge)
+		return setting.Errorf("max_age", "%s: want 1s or more", c.MaxAge)
 	case c.MaxTotal != 0 && c.MaxTotal < 2*c.MaxSize:
-		return store.KeyErrorf("max_total", "total size is %d bytes, must be 0 or at least two files of %d", c.MaxTotal, c.MaxSize)
+		return setting.Errorf("max_total", "%d octets: want 0, or two files of max_size (%d) and more", c.MaxTotal, c.MaxSize)
 	case c.Compression > Gzip:
-		return store.KeyErrorf("compression", "unknown compression %d", c.Compression)
+		return setting.Errorf("compression", "%d is unknown", c.Compression)
 	case c.Database == "" || strings.ContainsAny(c.Database, "\r\n"):
-		return store.KeyErrorf("database", "the database's name is empty or more than a line")
+		return setting.Errorf("database", "%q: want the name of a database, in one line", c.Database)
 	}
 	return nil
 }

@@ -347,12 +347,12 @@ func TestConfigValidate(t *testing.T) {
 		t.Error("the defaults:", err)
 	}
 	for part, spoil := range map[string]func(*files.Config){
-		"no directory": func(c *files.Config) { c.Dir = "" },
-		"file size":    func(c *files.Config) { c.MaxSize = 100 },
-		"file age":     func(c *files.Config) { c.MaxAge = 0 },
-		"total size":   func(c *files.Config) { c.MaxTotal = c.MaxSize },
-		"compression":  func(c *files.Config) { c.Compression = 7 },
-		"name":         func(c *files.Config) { c.Database = "a\nb" },
+		"directory: must name": func(c *files.Config) { c.Dir = "" },
+		"max_size":             func(c *files.Config) { c.MaxSize = 100 },
+		"max_age":              func(c *files.Config) { c.MaxAge = 0 },
+		"max_total":            func(c *files.Config) { c.MaxTotal = c.MaxSize },
+		"compression":          func(c *files.Config) { c.Compression = 7 },
+		"database":             func(c *files.Config) { c.Database = "a\nb" },
 	} {
 		c := config(t.TempDir())
 		spoil(&c)

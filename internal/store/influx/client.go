@@ -3,12 +3,13 @@ package influx
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"time"
+
+	"flowsensor/internal/setting"
 )
 
 // session is what a reload replaces: the connections and the credentials they were made with.
@@ -57,17 +58,17 @@ func (t TLS) config() (*tls.Config, error) {
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("CA file: %w", err)
+			return nil, setting.KeyError{Key: "ca_file", Err: err}
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA file: %s holds no PEM certificate", t.CAFile)
+			return nil, setting.Errorf("ca_file", "%s holds no PEM certificate", t.CAFile)
 		}
 	}
 	if t.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("client certificate: %w", err)
+			return nil, setting.Errorf("cert_file", "client certificate: %w", err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"flowsensor/internal/store"
+	"flowsensor/internal/setting"
 )
 
 // API is a version of InfluxDB's write API.
@@ -125,13 +125,13 @@ type Config struct {
 // the same lines again.
 const DefaultTimeout = 30 * time.Second
 
-// Validate names the first value that cannot work, by a store.KeyError. It reads no file.
+// Validate names the first value that cannot work, by a setting.KeyError. It reads no file.
 func (c Config) Validate() error {
 	if _, err := c.base(); err != nil {
-		return store.KeyError{Key: "url", Err: err}
+		return err
 	}
 	if !c.API.valid() {
-		return store.KeyErrorf("api", "unknown InfluxDB API %d", uint8(c.API))
+		return setting.Errorf("api", "%d is unknown", uint8(c.API))
 	}
 	if err := c.validateNames(); err != nil {
 		return err
@@ -140,20 +140,30 @@ func (c Config) Validate() error {
 		return err
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		return store.KeyErrorf("cert_file", "a client certificate needs both its certificate and its key file")
+		return setting.Errorf("cert_file", "a client certificate needs both its certificate and its key file")
 	}
 	if c.Proxy != "" {
 		if _, err := plainURL("proxy", c.Proxy); err != nil {
-			return store.KeyError{Key: "proxy", Err: err}
+			return err
 		}
 	}
 	if c.Timeout < 0 || c.Timeout > time.Hour {
-		return store.KeyErrorf("timeout", "timeout is %s, must be up to 1h", c.Timeout)
+		return setting.Errorf("timeout", "%s: want 1h at most", c.Timeout)
 	}
 	if c.Encoding >= encodings {
-		return store.KeyErrorf("compression", "unknown encoding %d", uint8(c.Encoding))
+		return setting.Errorf("compression", "%d is unknown", uint8(c.Encoding))
 	}
 	return nil
+}
+
+// CheckFiles reads the files of secrets and certificates, and names the first that cannot be used, by a setting.KeyError. c is
+// one that Validate has no word against.
+func (c Config) CheckFiles() error {
+	if _, err := readCredentials(c); err != nil {
+		return err
+	}
+	_, err := c.TLS.config()
+	return err
 }
 
 func (c Config) validateNames() error {
@@ -162,7 +172,7 @@ func (c Config) validateNames() error {
 	}
 	for name, value := range needed[c.API] {
 		if value == "" {
-			return store.KeyErrorf(keyOf(name), "the %s API needs a %s", c.API, name)
+			return setting.Errorf(keyOf(name), "the %s API needs a %s", c.API, name)
 		}
 	}
 	foreign := map[API]map[string]string{
@@ -172,11 +182,11 @@ func (c Config) validateNames() error {
 	}
 	for name, value := range foreign[c.API] {
 		if value != "" {
-			return store.KeyErrorf(keyOf(name), "the %s API takes no %s", c.API, name)
+			return setting.Errorf(keyOf(name), "the %s API takes no %s", c.API, name)
 		}
 	}
 	if c.CreateDatabase && c.API != V1 {
-		return store.KeyErrorf("create_database", "the %s API cannot create a database here; create it with InfluxDB's own tool", c.API)
+		return setting.Errorf("create_database", "the %s API cannot create a database here; create it with InfluxDB's own tool", c.API)
 	}
 	return nil
 }
@@ -187,13 +197,13 @@ func keyOf(name string) string { return strings.ReplaceAll(name, " ", "_") }
 func (c Config) validateSecrets() error {
 	switch {
 	case c.API != V1 && (c.Username != "" || c.PasswordFile != ""):
-		return store.KeyErrorf("username", "the %s API takes a token, no user and password", c.API)
+		return setting.Errorf("username", "the %s API takes a token, no user and password", c.API)
 	case (c.Username == "") != (c.PasswordFile == ""):
-		return store.KeyErrorf("username", "user name and password file go together")
+		return setting.Errorf("username", "user name and password file go together")
 	case c.Username != "" && c.TokenFile != "":
-		return store.KeyErrorf("token_file", "either user and password, or a token")
+		return setting.Errorf("token_file", "either user and password, or a token")
 	case strings.ContainsAny(c.Username, ":\r\n"):
-		return store.KeyErrorf("username", "a user name may not hold a colon") // HTTP basic authentication, RFC 7617 section 2
+		return setting.Errorf("username", "a user name may not hold a colon") // HTTP basic authentication, RFC 7617 section 2
 	}
 	return nil
 }
@@ -201,21 +211,23 @@ func (c Config) validateSecrets() error {
 // base is the server's URL, without a trailing slash.
 func (c Config) base() (*url.URL, error) { return plainURL("url", c.URL) }
 
-// plainURL refuses what could carry a secret. Its errors do not repeat the text, which may hold one.
-func plainURL(what, text string) (*url.URL, error) {
+// plainURL parses the value of a key, and refuses what could carry a secret. Its errors do not repeat the text, which may hold one.
+func plainURL(key, text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot be read as a URL like http://host:8086", what)
+		return nil, setting.Errorf(key, "cannot be read as a URL like http://host:8086")
 	}
 	switch {
+	case text == "":
+		return nil, setting.Errorf(key, "must name the server, such as http://127.0.0.1:8086")
 	case u.User != nil:
-		return nil, fmt.Errorf("%s: holds a user or password; these belong in files of their own", what)
+		return nil, setting.Errorf(key, "holds a user or password; these belong in files of their own")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("%s: must begin with http:// or https://", what)
+		return nil, setting.Errorf(key, "must begin with http:// or https://")
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("%s: names no host", what)
+		return nil, setting.Errorf(key, "names no host")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, fmt.Errorf("%s: must end with the path; the write API's parameters are added here", what)
+		return nil, setting.Errorf(key, "must end with the path; the write API's parameters are added here")
 	}
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
 	return u, nil

@@ -34,7 +34,7 @@ func TestConfigValidate(t *testing.T) {
 		"must end with the path":    v1(url + "?db=x"),
 		"user or password":          v1("http://root:s3cret@127.0.0.1:8086"),
 		"cannot be read":            v1("http://s3cret:s3cret:99"),
-		"unknown InfluxDB API":      {URL: url, Database: "d"},
+		"api: 0 is unknown":         {URL: url, Database: "d"},
 		"v1 API needs a database":   {URL: url, API: influx.V1},
 		"v2 API needs a bucket":     {URL: url, API: influx.V2, Org: "o"},
 		"v3 API needs a database":   {URL: url, API: influx.V3},
@@ -49,7 +49,7 @@ func TestConfigValidate(t *testing.T) {
 		"client certificate":        {URL: url, API: influx.V1, Database: "d", TLS: influx.TLS{CertFile: "/c"}},
 		"proxy: holds a user":       {URL: url, API: influx.V1, Database: "d", Proxy: "http://u:s3cret@proxy"},
 		"timeout":                   {URL: url, API: influx.V1, Database: "d", Timeout: -1},
-		"encoding":                  {URL: url, API: influx.V1, Database: "d", Encoding: 9},
+		"compression: 9 is unknown": {URL: url, API: influx.V1, Database: "d", Encoding: 9},
 	} {
 		err := c.Validate()
 		if err == nil || !strings.Contains(err.Error(), part) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"flowsensor/internal/setting"
 )
 
 // maxSecret bounds what is read from a secret's file.
@@ -21,7 +23,7 @@ func readCredentials(c Config) (credentials, error) {
 	if c.Username != "" {
 		password, err := readSecret(c.PasswordFile)
 		if err != nil {
-			return credentials{}, fmt.Errorf("password file: %w", err)
+			return credentials{}, setting.KeyError{Key: "password_file", Err: err}
 		}
 		basic := base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + password))
 		return credentials{header: "Basic " + basic, words: []string{basic, password}}, nil
@@ -31,7 +33,7 @@ func readCredentials(c Config) (credentials, error) {
 	}
 	token, err := readSecret(c.TokenFile)
 	if err != nil {
-		return credentials{}, fmt.Errorf("token file: %w", err)
+		return credentials{}, setting.KeyError{Key: "token_file", Err: err}
 	}
 	if token == "" {
 		return credentials{}, nil
