@@ -152,9 +152,6 @@ log-enabled = false
 // URL is where the server answers.
 func (s *Server) URL() string { return "http://" + s.addr }
 
-// PID is the server's process.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
-
 // Stop ends the server, by force when it does not end by itself within ten seconds. Stopping twice is harmless.
 func (s *Server) Stop() error {
 	select {
