@@ -54,7 +54,7 @@ func onlyTheSpool(t *testing.T, dir string) {
 
 // A disk that cannot be written to at the start says nothing against the spool: what is in it is delivered once it can.
 func TestSpoolOutlivesADiskThatFails(t *testing.T) {
-	dir := smalldisk.Mount(t, "2m")
+	dir := smalldisk.Mount(t, "8m")
 	key := newKey(t)
 	f := newFar(t, key)
 	f.stop()
@@ -90,7 +90,7 @@ func refused(t *testing.T, cfg export.Config, why error) {
 
 func remount(t *testing.T, dir string, flags uintptr) {
 	t.Helper()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|flags, "size=2m,mode=0700"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|flags, "size=8m,mode=0700"); err != nil {
 		t.Fatal(err)
 	}
 }
