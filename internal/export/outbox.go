@@ -83,7 +83,7 @@ func (o *outbox) offer(p *parcel) {
 	o.waiting = append(o.waiting, p)
 }
 
-// crowded reports whether no more should be offered for now.
+// crowded reports whether so many wait that no more should be offered until some have left.
 func (o *outbox) crowded() bool { return len(o.waiting) >= maxWaiting }
 
 // inFlight is how many batches have a seq and are in memory.

@@ -23,6 +23,9 @@ import (
 func needTshark(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("tshark"); err != nil {
+		if os.Getenv("FLOWSENSOR_CI") == "1" {
+			t.Fatal("tshark is not installed (apt-get install tshark): ", err)
+		}
 		t.Skip("tshark is not installed (apt-get install tshark): ", err)
 	}
 }
