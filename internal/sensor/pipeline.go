@@ -45,7 +45,7 @@ func newPipeline(ctx context.Context, c Config, log *slog.Logger) (_ *pipeline, 
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return nil, setting.KeyError{Key: "state_dir", Err: daemon.Writable(err)}
 	}
-	if p.sender, err = newSender(c, export.InStateDir, p.moved, log); err != nil {
+	if p.sender, err = newSender(c, export.LookOn, p.moved, log); err != nil {
 		return nil, err
 	}
 	ends := export.Endpoints{Local: p.sender.LocalAddr(), Remote: p.sender.RemoteAddr()}
@@ -92,8 +92,9 @@ func sampling(n int) uint32 {
 	return uint32(n)
 }
 
-// newSender makes the sender of a configuration. Where it keeps its marks is up to the caller.
-func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endpoints), log *slog.Logger) (*export.Sender, error) {
+// newSender makes the sender of a configuration. absent: the daemon captures before the network to its collector is up, a command has
+// a user to tell.
+func newSender(c Config, absent export.Absence, moved func(from, to export.Endpoints), log *slog.Logger) (*export.Sender, error) {
 	key, err := seal.LoadKeyFile(c.Export.KeyFile)
 	if err != nil {
 		return nil, configError(err)
@@ -103,10 +104,8 @@ func newSender(c Config, keeping export.Keeping, moved func(from, to export.Endp
 	ec.Collector, ec.Standby = c.Export.Collector[0], c.Export.Collector[1:]
 	ec.SpoolSize, ec.SpoolDir = int64(c.Export.SpoolSize.Int()), c.Export.SpoolDir
 	ec.MaxDatagram, ec.FlushInterval, ec.Queue = c.Export.MaxDatagram, c.Export.FlushInterval.D(), c.Export.Queue
-	ec.Keeping, ec.StateDir, ec.Moved = keeping, c.StateDir, moved
-	if moved != nil { // the daemon: it captures before the network to its collector is up
-		ec.Absent = export.LookOn
-	}
+	ec.Keeping, ec.StateDir, ec.Moved = export.InStateDir, c.StateDir, moved
+	ec.Absent = absent
 	sender, err := export.NewSender(ec, log)
 	if errors.Is(err, export.ErrFormat) {
 		return nil, configError(err) // another start would find the same

@@ -40,7 +40,7 @@ func newSenderSink(ctx context.Context, c Config) (*senderSink, error) {
 		return nil, configError(err)
 	}
 	c.Export.Queue = min(c.Export.Queue, fileQueue)
-	sender, err := newSender(c, export.InStateDir, nil, log)
+	sender, err := newSender(c, export.Refuse, nil, log)
 	if err != nil {
 		return nil, err
 	}
