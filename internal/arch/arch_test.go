@@ -67,9 +67,10 @@ var allowed = map[string]string{
 	"detach/detachtest": "",
 	"e2e":               "",
 	"packet/dissect":    "",
-	"smalldisk":         "",
+	"smalldisk":         "testgate",
 	"reference":         "collector config metrics sensor",
-	"testnet":           "",
+	"testgate":          "",
+	"testnet":           "testgate",
 	"testnet/demo":      "store/influxtest testnet",
 }
 

@@ -2,7 +2,6 @@ package hugemem_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"regexp"
 	"runtime"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowsensor/internal/hugemem"
+	"flowsensor/internal/testgate"
 )
 
 type line struct {
@@ -118,20 +118,11 @@ func TestForgottenBlockIsUnmapped(t *testing.T) {
 	}
 }
 
-// without skips a test on a machine that cannot show what it is about; one that gates changes must be able to.
-func without(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("FLOWSENSOR_CI") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
 // TestHugePages: where the kernel gives huge pages at all, a big block is on them.
 func TestHugePages(t *testing.T) {
 	mode, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
 	if err != nil || strings.Contains(string(mode), "[never]") {
-		without(t, "this kernel gives no transparent huge pages")
+		testgate.Skip(t, "this kernel gives no transparent huge pages")
 	}
 	b, err := hugemem.Make[byte](64 << 20)
 	if err != nil {
@@ -147,14 +138,14 @@ func TestHugePages(t *testing.T) {
 	}
 	smaps, err := os.ReadFile("/proc/self/smaps_rollup")
 	if err != nil {
-		without(t, fmt.Sprint("no smaps_rollup: ", err))
+		testgate.Skip(t, "no smaps_rollup: ", err)
 	}
 	found := regexp.MustCompile(`AnonHugePages: +(\d+) kB`).FindSubmatch(smaps)
 	if found == nil {
-		without(t, "the kernel does not count huge pages")
+		testgate.Skip(t, "the kernel does not count huge pages")
 	}
 	if kB, err := strconv.Atoi(string(found[1])); err != nil || kB == 0 {
-		without(t, fmt.Sprintf("the kernel had no huge page left (%d kB, %v)", kB, err))
+		testgate.Skipf(t, "the kernel had no huge page left (%d kB, %v)", kB, err)
 	} else if kB < 32<<10 {
 		t.Errorf("only %d kB of 64 MiB are on huge pages", kB)
 	}

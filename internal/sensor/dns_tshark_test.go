@@ -16,6 +16,7 @@ import (
 	"flowsensor/internal/flow"
 	"flowsensor/internal/pcapfile"
 	"flowsensor/internal/sensor"
+	"flowsensor/internal/testgate"
 )
 
 // dnsFields are what tshark is asked for, in this order. Those of records come over all sections of a message.
@@ -183,7 +184,7 @@ func TestNamesAgreeWithTshark(t *testing.T) {
 		t.Skip("the folder of captures is not on this machine")
 	}
 	if _, err := exec.LookPath("tshark"); err != nil {
-		t.Skip("tshark is not installed (apt-get install tshark): ", err)
+		testgate.Skip(t, "tshark is not installed (apt-get install tshark): ", err)
 	}
 	compared, answers := 0, 0
 	for _, path := range paths {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/netip"
-	"os"
 	"syscall"
 	"testing"
 
@@ -13,6 +12,7 @@ import (
 	"flowsensor/internal/capture"
 	"flowsensor/internal/flow"
 	"flowsensor/internal/packet"
+	"flowsensor/internal/testgate"
 	"flowsensor/internal/testnet"
 )
 
@@ -86,7 +86,7 @@ func requireSegments(t *testing.T, l *testnet.Link) {
 	t.Helper()
 	p := pipelineOn(t, l)
 	if !p.taps[0].Stats().Segments {
-		t.Skip("the kernel does not say what it merged: Linux 6.2 or later does")
+		testgate.Skip(t, "the kernel does not say what it merged: Linux 6.2 or later does")
 	}
 }
 
@@ -149,7 +149,7 @@ func mergeDatagrams(t *testing.T, h *testnet.Host) {
 	const wait = "mount -t sysfs none /sys && cd /sys/class/net/eth0 && echo 1 >napi_defer_hard_irqs && echo 500000 >gro_flush_timeout"
 	for _, command := range [][]string{{"ethtool", "-K", "eth0", "rx-udp-gro-forwarding", "on"}, {"unshare", "--mount", "sh", "-c", wait}} {
 		if out, err := h.Command(t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%v: %v: %s (needs ethtool, util-linux and a kernel that merges datagrams)", command, err, out)
+			testgate.Skipf(t, "%v: %v: %s (needs ethtool, util-linux and a kernel that merges datagrams)", command, err, out)
 		}
 	}
 }
@@ -196,10 +196,7 @@ func TestDatagramsMergedOnTheWay(t *testing.T) {
 func TestMergedFramesOfTheOtherEngine(t *testing.T) {
 	testnet.RequireRoot(t)
 	if !capture.EngineAFPacket.Available() {
-		if os.Getenv("FLOWSENSOR_CI") == "1" {
-			t.Fatal("this build has one engine: build with cgo")
-		}
-		t.Skip("this build has one engine: build with cgo")
+		testgate.Skip(t, "this build has one engine: build with cgo")
 	}
 	l := testnet.NewLink(t, testnet.Config{Offloads: testnet.OffloadsOn})
 	c := configOn(t, l)

@@ -16,6 +16,7 @@ import (
 	"flowsensor/internal/packet/dissect"
 	"flowsensor/internal/pcapfile"
 	"flowsensor/internal/sensor"
+	"flowsensor/internal/testgate"
 )
 
 // tuple is a flow key as tshark knows it; ports is "" where fragments are compared per source, destination and protocol.
@@ -38,7 +39,7 @@ func TestReadAgreesWithTshark(t *testing.T) {
 		t.Skip("the folder of captures is not on this machine: ", err)
 	}
 	if _, err := exec.LookPath("tshark"); err != nil {
-		t.Skip("tshark is not installed (apt-get install tshark): ", err)
+		testgate.Skip(t, "tshark is not installed (apt-get install tshark): ", err)
 	}
 	for _, name := range []string{"mixed", "edge", "dns"} {
 		err := filepath.WalkDir(filepath.Join(folder, name), func(path string, e fs.DirEntry, err error) error {

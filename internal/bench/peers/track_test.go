@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"flowsensor/internal/testgate"
 	"flowsensor/internal/testnet"
 )
 
@@ -101,10 +102,7 @@ func needs(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, name := range programs {
 		if _, err := exec.LookPath(name); err != nil {
-			if os.Getenv("FLOWSENSOR_CI") == "1" {
-				t.Fatalf("needs %s: `make bench-peers` installs it", name)
-			}
-			t.Skipf("needs %s: `make bench-peers` installs it", name)
+			testgate.Skipf(t, "needs %s: `make bench-peers` installs it", name)
 		}
 	}
 }
